@@ -1,0 +1,237 @@
+"""The command `mfs`: a thin door to the package. Heavy imports happen inside the subcommand that needs them.
+
+Exit codes: 0 done; 1 the work could not be done (one line on standard error says why); 2 wrong usage; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mfs_lib import __version__
+from mfs_lib.errors import InputError, MfsError, OutputError
+
+if TYPE_CHECKING:
+    from mfs_lib.swapping import SwapResult
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="mfs",
+        description="Swap faces in photographs with a network of half a million parameters.",
+        epilog="Use it only on pictures of people who agreed. Outputs are marked as synthetic.",
+    )
+    parser.add_argument("--version", action="version", version=f"mfs {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_swap(commands)
+    _add_fetch(commands)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Options of every subcommand."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the sentence")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _add_swap(commands: Any) -> None:
+    swap = commands.add_parser(
+        "swap",
+        help="put the face of one photograph onto another",
+        description="Put the largest face of SOURCE onto TARGET and write the picture to OUTPUT. "
+        "TARGET keeps its size, pose, expression and background.",
+        epilog="The output is marked as edited by AI in its metadata (IPTC digital source type). "
+        "No EXIF of the target, such as the place where it was taken, is copied.",
+    )
+    swap.add_argument("--source", "-s", type=Path, required=True, help="photograph of the person whose face is used")
+    swap.add_argument("--target", "-t", type=Path, required=True, help="photograph whose face is replaced")
+    swap.add_argument(
+        "--output", "-o", type=Path, required=True, help="file to write; the suffix chooses .png, .jpg, .webp or .tif"
+    )
+    swap.add_argument(
+        "--face",
+        type=_face_choice,
+        default="largest",
+        metavar="largest|all|INDEX",
+        help="which faces of the target to replace; 0 is the largest, 1 the next, ... (default: largest)",
+    )
+    swap.add_argument("--label", action="store_true", help="also draw a visible label into the picture")
+    swap.add_argument("--force", action="store_true", help="allow the output to replace the source or target file")
+    swap.add_argument(
+        "--detail",
+        choices=("plain", "residual", "adaptive"),
+        help="how the face is pasted: plain, as fine as the network's crop; residual, with all the target's fine grain; "
+        "adaptive, with the grain where the swap left the structure alone (default: the package's)",
+    )
+    swap.add_argument(
+        "--student", default="default", metavar="NAME|FILE", help="network to use: default, or a .safetensors file"
+    )
+    swap.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
+    swap.add_argument(
+        "--max-megapixels", type=_megapixels, default=128.0, metavar="N", help="refuse larger pictures (default: 128)"
+    )
+    _add_common(swap)
+    swap.set_defaults(run=run_swap)
+
+
+def _add_fetch(commands: Any) -> None:
+    fetch = commands.add_parser(
+        "fetch",
+        help="fetch and verify model files",
+        description="Fetch model files into the cache and verify size and SHA-256. Files already there are kept.",
+    )
+    what = fetch.add_mutually_exclusive_group(required=True)
+    what.add_argument("names", nargs="*", default=[], metavar="NAME", help="files to fetch, by name")
+    what.add_argument("--default", action="store_true", help="fetch the set that swapping, training and tests need")
+    what.add_argument("--list", action="store_true", help="list what can be fetched, with licence and size")
+    fetch.add_argument("--offline", action="store_true", help="only use the cache and the folder in MFS_MIRROR")
+    _add_common(fetch)
+    fetch.set_defaults(run=run_fetch)
+
+
+def _face_choice(text: str) -> str | int:
+    """'largest', 'all' or a number from 0."""
+    if text in ("largest", "all"):
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not largest, all or a number from 0")
+
+
+def _megapixels(text: str) -> float:
+    """A positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def run_swap(args: argparse.Namespace) -> dict[str, Any]:
+    """`mfs swap`: returns the report whose "text" is the one line to print."""
+    start = time.perf_counter()
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # read when cv2 is imported; its hints are not for users
+    from mfs_lib.swapping.image_io import check_output
+
+    # Everything that can be known to fail is checked before the networks are loaded.
+    check_output(args.output)
+    if not args.force:
+        _refuse_overwriting_inputs(args)
+    _check_device(args.device)
+    from mfs_lib.swapping import Swapper
+    from mfs_lib.swapping.paste import DEFAULT_DETAIL
+
+    swapper = Swapper.load(args.student, device=args.device, max_megapixels=args.max_megapixels)
+    result = swapper.swap(args.source, args.target, args.face, detail=args.detail or DEFAULT_DETAIL)
+    written = result.save(args.output, label=args.label)
+    return _swap_report(args, result, written, time.perf_counter() - start)
+
+
+def _refuse_overwriting_inputs(args: argparse.Namespace) -> None:
+    """The output must not be one of the inputs, by whatever name or link."""
+    for role in ("source", "target"):
+        file: Path = getattr(args, role)
+        if args.output.exists() and file.exists() and os.path.samefile(args.output, file):
+            raise OutputError(f"the output {args.output} is the {role} itself: choose another name, or add --force")
+
+
+def _check_device(name: str) -> None:
+    """Refuse a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the device {name!r} can't be used ({reason}): try --device cpu") from error
+
+
+def _swap_report(args: argparse.Namespace, result: SwapResult, written: Path, seconds: float) -> dict[str, Any]:
+    """What was done, for people ("text") and for programs."""
+    height, width = result.image.shape[:2]
+    number = len(result.faces)
+    which = f"{number} of {result.found} faces" if result.found > 1 else "the face"
+    text = (
+        f"swapped {which} in {args.target.name} for the one in {args.source.name}: wrote {written} "
+        f"({width}x{height}, marked as synthetic{', labelled' if args.label else ''}) in {seconds:.1f} s"
+    )
+    if result.notes:
+        text += f" [{'; '.join(result.notes)}]"
+    return {
+        "text": text,
+        "output": str(written),
+        "width": width,
+        "height": height,
+        "faces_found": result.found,
+        "faces": [
+            {"index": f.index, "box": list(f.box), "score": round(f.score, 4), "pixels": f.pixels} for f in result.faces
+        ],
+        "notes": list(result.notes),
+        "marked": True,
+        "labelled": bool(args.label),
+        "seconds": {**{step: round(t, 4) for step, t in result.timings.items()}, "total": round(seconds, 4)},
+    }
+
+
+def run_fetch(args: argparse.Namespace) -> dict[str, Any]:
+    """`mfs fetch`: lists or fetches model files."""
+    from mfs_lib.weights import registry
+
+    known = registry.entries()
+    if args.list:
+        rows = [
+            {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose}
+            for e in known
+        ]
+        lines = [f"{e.name:<16} {e.size / 1e6:7.2f} MB  {e.licence:<14} {e.purpose}" for e in known]
+        return {"text": "\n".join(lines), "files": rows}
+    names = [e.name for e in known if e.default] if args.default else args.names
+    show = not args.json
+    paths = {name: str(registry.fetch(name, offline=args.offline, progress=show)) for name in names}
+    number = "1 model file is" if len(paths) == 1 else f"{len(paths)} model files are"
+    return {"text": f"{number} in place and verified: {', '.join(paths)}", "paths": paths}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        report: dict[str, Any] = args.run(args)
+        text = report.pop("text")
+        print(json.dumps({"ok": True, **report}) if args.json else text, flush=True)
+    except KeyboardInterrupt:
+        print("mfs: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`mfs fetch --list | head`); keep Python from failing again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the outermost door: every failure becomes one line and a code
+        if args.debug:
+            raise
+        return _report_error(error, as_json=args.json)
+    return 0
+
+
+def _report_error(error: Exception, *, as_json: bool) -> int:
+    """One line on standard error, and with --json an object on standard output; returns the exit code."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, MfsError):
+        message = f"unexpected {type(error).__name__}: {message} (run again with --debug to see where)"
+    print(f"mfs: error: {message}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"ok": False, "error": type(error).__name__, "message": message}))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

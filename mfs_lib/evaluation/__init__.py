@@ -1,0 +1,1 @@
+"""Metrics, each with its backend and protocol, and the reports made from them."""

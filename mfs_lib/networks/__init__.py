@@ -1,0 +1,1 @@
+"""Network parts, one per file: pure modules without file access."""

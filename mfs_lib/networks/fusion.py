@@ -1,0 +1,70 @@
+"""The fusion mask: where the swapped face replaces the target (MobileFaceSwap, section 3.1, equation 4).
+
+Sizes for the release at 224 (U = bilinear x2, corners aligned; leaky ReLU 0.1):
+
+| layer | layers                                                       | output         |
+|-------|--------------------------------------------------------------|----------------|
+| input | deepest encoder features, detached                           | 512 x 7 x 7    |
+| 0     | U, depthwise 3x3 + bias, pointwise 512-128 + bias, BN, act.  | 128 x 14 x 14  |
+| 1     | the same, 128-64                                             | 64 x 28 x 28   |
+| 2     | the same, 64-32                                              | 32 x 56 x 56   |
+| 3     | the same, 32-8                                               | 8 x 112 x 112  |
+| 4     | the same, 8-2                                                | 2 x 224 x 224  |
+| 5     | 3x3, 2-1 + bias, sigmoid                                     | 1 x 224 x 224  |
+
+84,209 parameters (82,762 in kernels) and 41,445,376 multiply-accumulates at 224; the paper says 0.083 M and 0.005 G.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mfs_lib.networks.common import SLOPE, Upsample2x
+from mfs_lib.networks.depthwise import Backend, upsample_depthwise
+
+
+def _layer(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        Upsample2x(),
+        nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs),
+        nn.Conv2d(inputs, outputs, 1),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(SLOPE),
+    )
+
+
+def _run_layer(layer: nn.Sequential, x: Tensor, backend: Backend) -> Tensor:
+    """The same layer with a fast backend; the depthwise bias moves through the pointwise weights into their bias."""
+    depthwise, pointwise = cast(nn.Conv2d, layer[1]), cast(nn.Conv2d, layer[2])
+    bias = cast(Tensor, pointwise.bias) + pointwise.weight.flatten(1) @ cast(Tensor, depthwise.bias)
+    x = upsample_depthwise(x, depthwise.weight.transpose(0, 1), backend=backend)
+    return cast(Tensor, layer[3:](functional.conv2d(x, pointwise.weight, bias)))
+
+
+class FusionMask(nn.Module):
+    """Mask head: deep features -> how much of each pixel comes from the swapped face.
+
+    `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time.
+    """
+
+    def __init__(
+        self, *, inputs: int = 512, channels: tuple[int, ...] = (128, 64, 32, 8, 2), backend: Backend = "reference"
+    ) -> None:
+        super().__init__()
+        self.backend: Backend = backend
+        pairs = zip((inputs, *channels[:-1]), channels, strict=True)
+        self.layers = nn.Sequential(*(_layer(i, o) for i, o in pairs), nn.Conv2d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` (B,C,h,w) -> mask (B,1,32h,32w) in (0,1)."""
+        if self.backend == "reference":
+            return torch.sigmoid(cast(Tensor, self.layers(features)))
+        x = features
+        *layers, last = self.layers
+        for layer in layers:
+            x = _run_layer(cast(nn.Sequential, layer), x, self.backend)
+        return torch.sigmoid(cast(Tensor, last(x)))

@@ -1,0 +1,125 @@
+"""The identity injection network: everything of the mobile network that depends on who the source is.
+
+MobileFaceSwap (AAAI 2022, section 3.2): nine weight modulations (equations 2, 3), driven by the embedding, and the
+weight predictor (equation 1). It runs once for each source person. Sizes for the release:
+
+| part                  | parameters | multiply-accumulates |
+|-----------------------|------------|----------------------|
+| encoder modulation x5 |    421,955 |              247,296 |
+| decoder modulation x4 |    939,392 |              720,896 |
+| weight predictor      | 19,253,565 |          219,003,664 |
+| all                   | 20,614,912 |          219,971,856 |
+
+The multiply-accumulates of a modulation are those of its style layer. This implementation also computes the
+demodulation as a matrix product (squared scales times squared weights), which costs 391,264 more for each identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from mfs_lib.networks.identity import IdentityFeatures
+from mfs_lib.networks.modulation import Modulated, WeightModulation
+from mfs_lib.networks.predictor import PredictorInput, WeightPredictor
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One depthwise-separable layer for B identities: `depthwise` (B,C,k,k) and the modulated pointwise weights."""
+
+    depthwise: Tensor
+    pointwise: Modulated
+
+
+@dataclass(frozen=True)
+class IdnWeights:
+    """What the injection writes into the mobile network, for `len(weights)` identities, first stage first."""
+
+    encoder: tuple[LayerWeights, ...]
+    decoder: tuple[LayerWeights, ...]
+
+    def __len__(self) -> int:
+        return int(self.encoder[0].depthwise.shape[0])
+
+    def __getitem__(self, index: int | slice | Tensor) -> IdnWeights:
+        """The weights of some of the identities; an int keeps the batch axis with length 1."""
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+
+        def pick(layer: LayerWeights) -> LayerWeights:
+            scale, weight, demodulation = layer.pointwise
+            return LayerWeights(layer.depthwise[rows], Modulated(scale[rows], weight, demodulation[rows]))
+
+        return IdnWeights(tuple(map(pick, self.encoder)), tuple(map(pick, self.decoder)))
+
+
+class IdentityInjectionNetwork(nn.Module):
+    """Identity features of any number of people -> their weights of the mobile network."""
+
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        embedding_dim: int = 512,
+        feature_channels: int = 512,
+        feature_size: int = 7,
+        predictor_input: PredictorInput = "feature_map",
+        plus_one: bool = True,
+        predictor_width: int | None = None,
+        kernel_base: bool = False,
+        kernel_scale: float = 0.3,
+    ) -> None:
+        super().__init__()
+        encoder, decoder = layer_channels(channels)
+
+        def modulations(pairs: tuple[tuple[int, int], ...]) -> nn.ModuleList:
+            return nn.ModuleList(
+                WeightModulation(inputs=i, outputs=o, embedding_dim=embedding_dim, plus_one=plus_one)
+                for i, o in pairs
+            )
+
+        self.encoder_modulation = modulations(encoder)
+        self.decoder_modulation = modulations(decoder)
+        self.predictor = WeightPredictor(
+            encoder_channels=tuple(i for i, _ in encoder),
+            decoder_channels=tuple(i for i, _ in decoder),
+            feature_channels=feature_channels,
+            feature_size=feature_size,
+            embedding_dim=embedding_dim,
+            source=predictor_input,
+            width=predictor_width,
+            base=kernel_base,
+            scale=kernel_scale,
+        )
+
+    def forward(self, identity: IdentityFeatures) -> IdnWeights:
+        """Embeddings (B,E) of unit length and feature maps (B,C,7,7) -> weights of B identities."""
+        encoder, decoder = self.predictor(identity)
+        return IdnWeights(
+            self._layers(self.encoder_modulation, encoder, identity.embedding),
+            self._layers(self.decoder_modulation, decoder, identity.embedding),
+        )
+
+    @staticmethod
+    def _layers(
+        modulations: nn.ModuleList, kernels: tuple[Tensor, ...], embedding: Tensor
+    ) -> tuple[LayerWeights, ...]:
+        return tuple(
+            LayerWeights(kernel, modulation(embedding))
+            for modulation, kernel in zip(modulations, kernels, strict=True)
+        )
+
+
+def layer_channels(
+    channels: tuple[int, ...],
+) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """(in, out) channels of the encoder's and the decoder's layers for an encoder of these `channels`.
+
+    The first decoder layer reads the deepest features; each later one the layer before it and, beside it, the encoder
+    features of its resolution. The shallowest encoder features are not used again.
+    """
+    encoder = tuple(zip((3, *channels[:-1]), channels, strict=True))
+    outputs = channels[-2::-1]
+    inputs = (channels[-1], *(2 * c for c in outputs[:-1]))
+    return encoder, tuple(zip(inputs, outputs, strict=True))

@@ -1,0 +1,187 @@
+"""MobileFaceSwap assembled (Xu et al., AAAI 2022, figure 2): identity -> weights -> mobile network -> swapped face.
+
+| part                | runs               | parameters of the release           |
+|---------------------|--------------------|-------------------------------------|
+| identity network    | once per source    | 52,193,215 (not held here)          |
+| injection network   | once per source    | 20,614,912                          |
+| mobile network      | on every frame     | 415,616 (412,217 in kernels)        |
+| fusion mask         | on every frame     | 84,209 (82,762 in kernels)          |
+| both of every frame |                    | 499,825; 305,722,368 MAC at 224     |
+
+result = raw * mask + (1 - mask) * target (equation 4). Any size that is a multiple of 32 works.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from mfs_lib.errors import ConfigError
+from mfs_lib.networks.depthwise import Backend
+from mfs_lib.networks.fusion import FusionMask
+from mfs_lib.networks.identity import IdentityFeatures
+from mfs_lib.networks.idn import IdentityDynamicNetwork, StaticIdentityNetwork
+from mfs_lib.networks.injection import IdentityInjectionNetwork, IdnWeights
+from mfs_lib.networks.predictor import PredictorInput
+
+
+class SwapOutput(NamedTuple):
+    """`result` (B,3,H,W): the composite; `raw` (B,3,H,W): the network's own image; `mask` (B,1,H,W); all in [0,1]."""
+
+    result: Tensor
+    raw: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class MobileFaceSwapConfig:
+    """Sizes and options. The defaults are the release's; each option that departs says what it does.
+
+    channels            outputs of the five encoder stages
+    mask_channels       outputs of the five layers of the mask head
+    embedding_dim       length of the identity embedding (SFace: 128)
+    feature_channels    channels of the identity feature map (SFace: 1024)
+    feature_size        its height and width, at least 4
+    predictor_input     "feature_map" (release) or "embedding" (the paper's equation 1)
+    plus_one            scale weights by s + 1 (release) or by s (the paper's equation 2)
+    predictor_width     None, or the cap of every hidden width of a compact weight predictor with 1x1 heads
+    kernel_base         learn kernels common to all identities; the prediction is added to them
+    kernel_scale        factor of the prediction when `kernel_base`
+    detach_mask_input   no gradient from the mask head into the encoder (release)
+    """
+
+    channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2)
+    embedding_dim: int = 512
+    feature_channels: int = 512
+    feature_size: int = 7
+    predictor_input: PredictorInput = "feature_map"
+    plus_one: bool = True
+    predictor_width: int | None = None
+    kernel_base: bool = False
+    kernel_scale: float = 0.3
+    detach_mask_input: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError, naming the field, for values that no network can be built from."""
+        for name in ("channels", "mask_channels"):
+            values = getattr(self, name)
+            if len(values) != 5 or min(values) < 1:
+                raise ConfigError(f"{name} must be five positive numbers (one for each halving of 32), got {values}")
+        for name in ("embedding_dim", "feature_channels"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.feature_size < 4:
+            raise ConfigError(f"feature_size must be at least 4, got {self.feature_size}")
+        if self.predictor_input not in get_args(PredictorInput):
+            raise ConfigError(f"predictor_input must be one of {get_args(PredictorInput)}, got {self.predictor_input}")
+        if self.predictor_width is not None and self.predictor_width < 1:
+            raise ConfigError(f"predictor_width must be positive or None, got {self.predictor_width}")
+
+    def to_dict(self) -> dict[str, object]:
+        """The fields as plain values that JSON or YAML can hold."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> MobileFaceSwapConfig:
+        """The inverse of `to_dict`; missing fields take their defaults, unknown ones raise ConfigError."""
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ConfigError(f"unknown network options {unknown}; known: {[field.name for field in fields(cls)]}")
+        plain = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**plain)  # type: ignore[arg-type]  # the values are checked in __post_init__
+
+
+def composite(raw: Tensor, mask: Tensor, target: Tensor) -> Tensor:
+    """Equation 4: the swapped face where the mask is 1, the untouched target where it is 0."""
+    return raw * mask + (1.0 - mask) * target
+
+
+class StaticSwapper(nn.Module):
+    """The whole per-frame network of one person, in ordinary layers: what a telephone runs.
+
+    With `declare_biases` it has exactly the parameters that the release counts (499,825, of which 3,363 are never
+    written); `common.count_parameters(..., weights_only=True)` gives the paper's 494,979 with or without it.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2),
+        declare_biases: bool = False,
+    ) -> None:
+        super().__init__()
+        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases)
+        self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels)
+
+    def forward(self, target: Tensor) -> SwapOutput:
+        """`target` (B,3,H,W), RGB in [0,1], H and W multiples of 32 -> SwapOutput of the same size."""
+        raw, deepest = self.idn(target)
+        mask = self.fusion(deepest)
+        return SwapOutput(composite(raw, mask, target), raw, mask)
+
+
+class MobileFaceSwap(nn.Module):
+    """Injection network, mobile network and fusion mask; the identity network is given its own place outside."""
+
+    def __init__(self, config: MobileFaceSwapConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or MobileFaceSwapConfig()
+        self.iin = IdentityInjectionNetwork(
+            channels=config.channels,
+            embedding_dim=config.embedding_dim,
+            feature_channels=config.feature_channels,
+            feature_size=config.feature_size,
+            predictor_input=config.predictor_input,
+            plus_one=config.plus_one,
+            predictor_width=config.predictor_width,
+            kernel_base=config.kernel_base,
+            kernel_scale=config.kernel_scale,
+        )
+        self.idn = IdentityDynamicNetwork(channels=config.channels)
+        self.fusion = FusionMask(inputs=config.channels[-1], channels=config.mask_channels)
+
+    def use_backend(self, backend: Backend) -> None:
+        """Choose how the per-frame networks compute (see `depthwise`): the function stays the same."""
+        if backend not in get_args(Backend):
+            raise ConfigError(f"backend must be one of {get_args(Backend)}, got {backend!r}")
+        self.idn.backend = backend
+        self.fusion.backend = backend
+
+    def inject(self, identity: IdentityFeatures) -> IdnWeights:
+        """The mobile network's weights for each of B people."""
+        weights: IdnWeights = self.iin(identity)
+        return weights
+
+    def apply_weights(self, target: Tensor, weights: IdnWeights) -> SwapOutput:
+        """Swap onto `target` (B,3,H,W) with the weights of B people, one for each, or of one person for all."""
+        raw, deepest = self.idn(target, weights)
+        mask = self.fusion(deepest.detach() if self.config.detach_mask_input else deepest)
+        return SwapOutput(composite(raw, mask, target), raw, mask)
+
+    def forward(self, target: Tensor, identity: IdentityFeatures) -> SwapOutput:
+        """`target` (B,3,H,W), RGB in [0,1], and the features of B people (or of one) -> SwapOutput."""
+        return self.apply_weights(target, self.inject(identity))
+
+    @torch.no_grad()
+    def specialise(self, identity: IdentityFeatures) -> StaticSwapper:
+        """Bake one person's weights into a plain network, in eval mode; the model itself is not changed.
+
+        The injection runs in eval mode whatever the model's mode, since one person is no batch to normalise over.
+        """
+        mode = self.iin.training
+        self.iin.eval()
+        weights = self.inject(identity)
+        self.iin.train(mode)
+        static = StaticSwapper(channels=self.config.channels, mask_channels=self.config.mask_channels)
+        static.idn.final = copy.deepcopy(self.idn.final)
+        static.fusion = copy.deepcopy(self.fusion)
+        static.fusion.backend = "reference"
+        static.to(weights.encoder[0].depthwise.device).idn.write(weights)
+        return static.eval()

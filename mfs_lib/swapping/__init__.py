@@ -1,0 +1,46 @@
+"""From photographs to a swapped, marked photograph.
+
+Three lines::
+
+    from mfs_lib.swapping import swap
+    result = swap("source.jpg", "target.jpg")
+    result.save("swapped.png")
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mfs_lib.swapping.image_io import ImageInput
+from mfs_lib.swapping.paste import DEFAULT_DETAIL, Detail
+from mfs_lib.swapping.pipeline import FaceChoice, Person, SwappedFace, Swapper, SwapResult
+from mfs_lib.swapping.provenance import Provenance, read_provenance
+
+__all__ = [
+    "Person",
+    "Provenance",
+    "SwapResult",
+    "SwappedFace",
+    "Swapper",
+    "default_swapper",
+    "read_provenance",
+    "swap",
+]
+
+
+@lru_cache(maxsize=1)
+def default_swapper() -> Swapper:
+    """The default `Swapper` on the CPU, loaded once per process."""
+    return Swapper.load()
+
+
+def swap(
+    source: ImageInput | Person, target: ImageInput, face: FaceChoice = "largest", *, detail: Detail = DEFAULT_DETAIL
+) -> SwapResult:
+    """Put the source's face onto the target with the default student; see `Swapper.swap`.
+
+    Raises:
+        InputError: a picture can't be read, or shows no such face.
+        AssetError: a model is missing and can't be fetched.
+    """
+    return default_swapper().swap(source, target, face, detail=detail)

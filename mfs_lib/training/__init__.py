@@ -1,0 +1,1 @@
+"""Losses, data mixing and the training loop of the student."""

@@ -1,0 +1,1 @@
+"""Model files: what exists, where from, under which licence, verified and safely read."""

@@ -1,0 +1,113 @@
+"""The exact sizes of the release, counted on the meta device (no arithmetic is done)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mfs_lib.networks.common import count_macs, count_parameters
+from mfs_lib.networks.fusion import FusionMask
+from mfs_lib.networks.identity import IdentityFeatures, IdentityNetwork
+from mfs_lib.networks.injection import IdentityInjectionNetwork
+from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig, StaticSwapper
+from mfs_lib.networks.predictor import WeightPredictor
+
+POINTWISE_VALUES = 391_264  # learned 1x1 weights; each is used once by the matrix product of the demodulation
+
+
+@pytest.fixture(autouse=True)
+def meta() -> Iterator[None]:
+    with torch.device("meta"):
+        yield
+
+
+def features(count: int = 1) -> IdentityFeatures:
+    return IdentityFeatures(torch.empty(count, 512), torch.empty(count, 512, 7, 7))
+
+
+class Encoder(nn.Module):
+    """Only the encoder stages of a static network."""
+
+    def __init__(self, static: StaticSwapper) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(*static.idn.encoder)
+
+    def forward(self, target: Tensor) -> Tensor:
+        return self.encoder(target)
+
+
+def test_identity_network() -> None:
+    network = IdentityNetwork().eval()
+    assert count_parameters(network) == 52_193_215
+    assert count_macs(network, torch.empty(1, 3, 112, 112)) == 7_481_229_568
+
+
+def test_injection_parameters() -> None:
+    iin = IdentityInjectionNetwork()
+    assert count_parameters(iin) == 20_614_912
+    assert [count_parameters(m) for m in iin.encoder_modulation] == [1_635, 18_464, 41_024, 98_432, 262_400]
+    assert [count_parameters(m) for m in iin.decoder_modulation] == [393_728, 328_192, 147_712, 69_760]
+    predictor = iin.predictor
+    assert count_parameters(predictor) == 19_253_565
+    assert count_parameters(predictor.first) == 4_194_816
+    assert count_parameters(predictor.first_decoder) == 1_049_088
+    assert [count_parameters(b) for b in predictor.encoder] == [1_770_496, 442_880, 110_848, 27_776, 957]
+    assert [count_parameters(b) for b in predictor.decoder] == [4_720_640, 4_720_640, 1_770_496, 442_880]
+
+
+def test_injection_macs() -> None:
+    assert count_macs(WeightPredictor().eval(), features()) == 219_003_664
+    iin = IdentityInjectionNetwork().eval()
+    assert count_macs(iin, features()) == 219_971_856 + POINTWISE_VALUES
+
+
+def test_compact_injection_is_small() -> None:
+    config = {"predictor_width": 128, "kernel_base": True}
+    assert count_parameters(IdentityInjectionNetwork(**config)) == 3_713_384  # type: ignore[arg-type]
+    shipped = MobileFaceSwapConfig(embedding_dim=128, feature_channels=1024, predictor_width=128, kernel_base=True)
+    assert 4 * count_parameters(MobileFaceSwap(shipped)) < 20_000_000  # bytes in float32
+
+
+def test_per_frame_parameters() -> None:
+    declared = StaticSwapper(declare_biases=True)
+    assert count_parameters(declared.idn.encoder) == 183_379
+    assert count_parameters(declared.idn.decoder) == 231_648
+    assert count_parameters(declared.idn.final) == 589
+    assert count_parameters(declared.idn) == 415_616
+    assert count_parameters(declared.fusion) == 84_209
+    assert count_parameters(declared) == 499_825
+    lean = StaticSwapper()
+    assert count_parameters(lean.idn) == 412_253
+    for static in (declared, lean):
+        assert count_parameters(static.idn.encoder, weights_only=True) == 181_904
+        assert count_parameters(static.idn.decoder, weights_only=True) == 229_760
+        assert count_parameters(static.idn.final, weights_only=True) == 553
+        assert count_parameters(static.idn, weights_only=True) == 412_217
+        assert count_parameters(static.fusion, weights_only=True) == 82_762
+        assert count_parameters(static, weights_only=True) == 494_979
+
+
+@pytest.mark.parametrize(
+    ("size", "encoder", "final", "idn", "mask", "whole"),
+    [
+        (224, 30_507_008, 27_747_328, 264_276_992, 41_445_376, 305_722_368),
+        (256, 39_845_888, 36_241_408, 345_178_112, 54_132_736, 399_310_848),
+    ],
+)
+def test_per_frame_macs(size: int, encoder: int, final: int, idn: int, mask: int, whole: int) -> None:
+    static = StaticSwapper().eval()
+    target = torch.empty(1, 3, size, size)
+    assert count_macs(Encoder(static), target) == encoder
+    assert count_macs(static.idn.final, torch.empty(1, 32, size // 2, size // 2)) == final
+    assert count_macs(static.idn, target) == idn
+    assert count_macs(FusionMask().eval(), torch.empty(1, 512, size // 32, size // 32)) == mask
+    assert count_macs(static, target) == whole
+
+
+def test_batched_path_costs_the_same_per_frame() -> None:
+    model = MobileFaceSwap().eval()
+    macs = count_macs(model, torch.empty(3, 3, 224, 224), features(3))
+    assert macs == 3 * (305_722_368 + 219_971_856 + POINTWISE_VALUES)
