@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install assets book pages serve test lint format types results world student lock clean distclean
+.PHONY: help install assets book pages serve test lint format types results world student evaluate lock clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,10 @@ format: $(READY)  ## rewrite the code in the project's style
 types: $(READY)  ## check the types
 	$(PY) -m mypy --strict mfs_lib
 
+evaluate: $(READY) $(ASSETS)  ## measure the face world and the shipped student again
+	$(PY) -m mfs_lib.evaluation.world_report
+	$(PY) -m mfs_lib.evaluation.student_report
+
 results: $(READY)  ## print the recorded results as tables
 	$(PY) -m mfs_lib.results
 
@@ -97,7 +101,8 @@ world: $(READY)  ## rebuild the face world from its photographs
 	$(PY) -m mfs_lib.faces.morphable.build $(ARGS)
 
 student: $(READY) $(ASSETS)  ## train the shipped student again (hours on a CPU)
-	$(PY) -m mfs_lib.training $(ARGS)
+	$(PY) -m mfs_lib.training.student experiments/first_student.yaml --run runs/first $(ARGS)
+	$(PY) -m mfs_lib.training.ship runs/first --experiment experiments/first_student.yaml
 
 # --- upkeep -----------------------------------------------------------------------------------------------------------
 COMPILE = env -u UV_FIND_LINKS uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --quiet

@@ -84,7 +84,7 @@ def _add_swap(commands: Any) -> None:
 def _add_fetch(commands: Any) -> None:
     fetch = commands.add_parser(
         "fetch",
-        help="fetch and verify model files",
+        help="fetch and verify model files and sets of faces",
         description="Fetch model files into the cache and verify size and SHA-256. Files already there are kept.",
     )
     what = fetch.add_mutually_exclusive_group(required=True)
@@ -182,23 +182,41 @@ def _swap_report(args: argparse.Namespace, result: SwapResult, written: Path, se
     }
 
 
-def run_fetch(args: argparse.Namespace) -> dict[str, Any]:
-    """`mfs fetch`: lists or fetches model files."""
+def _fetch_list() -> dict[str, Any]:
+    """What can be fetched: model files, then sets of faces."""
+    from mfs_lib.faces import manifests
     from mfs_lib.weights import registry
 
     known = registry.entries()
+    rows = [
+        {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose} for e in known
+    ]
+    lines = [f"{e.name:<16} {e.size / 1e6:7.2f} MB  {e.licence:<14} {e.purpose}" for e in known]
+    for name in manifests.names():
+        faces = manifests.face_set(name)
+        size = sum(file.size for file in faces.needed)
+        rows.append({"name": name, "bytes": size, "licence": faces.licence, "default": False, "purpose": faces.title})
+        lines.append(f"{name:<16} {size / 1e6:7.2f} MB  {faces.licence:<14} {faces.title}")
+    return {"text": "\n".join(lines), "files": rows}
+
+
+def run_fetch(args: argparse.Namespace) -> dict[str, Any]:
+    """`mfs fetch`: lists or fetches model files and sets of faces."""
+    from mfs_lib.faces import manifests
+    from mfs_lib.weights import registry
+
     if args.list:
-        rows = [
-            {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose}
-            for e in known
-        ]
-        lines = [f"{e.name:<16} {e.size / 1e6:7.2f} MB  {e.licence:<14} {e.purpose}" for e in known]
-        return {"text": "\n".join(lines), "files": rows}
-    names = [e.name for e in known if e.default] if args.default else args.names
-    show = not args.json
-    paths = {name: str(registry.fetch(name, offline=args.offline, progress=show)) for name in names}
-    number = "1 model file is" if len(paths) == 1 else f"{len(paths)} model files are"
-    return {"text": f"{number} in place and verified: {', '.join(paths)}", "paths": paths}
+        return _fetch_list()
+    names = [e.name for e in registry.entries() if e.default] if args.default else args.names
+    show, paths = not args.json, {}
+    for name in names:
+        if name in manifests.names():
+            paths[name] = [str(path) for path in manifests.fetch(name, progress=show)]
+        else:
+            paths[name] = [str(registry.fetch(name, offline=args.offline, progress=show))]
+    number = sum(len(found) for found in paths.values())
+    placed = "1 file is" if number == 1 else f"{number} files are"
+    return {"text": f"{placed} in place and verified: {', '.join(paths)}", "paths": paths}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

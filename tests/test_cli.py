@@ -235,7 +235,7 @@ def test_fetch_list(capsys: Capture) -> None:
 
 def test_fetch_by_name_and_unknown(capsys: Capture) -> None:
     assert cli.main(["fetch", "yunet"]) == 0
-    assert "1 model file is in place and verified: yunet" in capsys.readouterr().out
+    assert "1 file is in place and verified: yunet" in capsys.readouterr().out
     assert cli.main(["fetch", "no-such-model"]) == 1
     assert "no-such-model" in error_line(capsys)
 

@@ -183,13 +183,13 @@ def load_photo_set(
         AssetError: the data is not there (the message says how to get it) or damaged.
         InputError: the set shows no faces, the split does not exist or may not be used, the size is not positive.
     """
-    photos = []
+    photos: list[Photo] = []
     for member in GROUPS.get(name, (name,)):
         about = manifests.face_set(member)
         if about.expression == "none":
             raise InputError(f"{about.title} shows no faces.")
-        for path in manifests.files(member, split=split):
-            photos.append(Photo(path, path.name, about.person(path.name), about.expression))
+        paths = manifests.files(member, split=split)
+        photos += [Photo(path, path.name, about.person(path.name), about.expression) for path in paths]
     return crop_photos(photos, size, finder=finder, progress=progress)
 
 
@@ -299,9 +299,7 @@ def _landmarks(
     return located, [Rejected(photo.name, why) for photo, why in zip(photos, reasons, strict=True) if why]
 
 
-def _find_all(
-    photos: Sequence[Photo], finder: FaceFinder, progress: bool
-) -> tuple[list[_Located | None], list[str]]:
+def _find_all(photos: Sequence[Photo], finder: FaceFinder, progress: bool) -> tuple[list[_Located | None], list[str]]:
     located: list[_Located | None] = []
     reasons = []
     for photo in tqdm(photos, desc="finding faces", disable=not progress):

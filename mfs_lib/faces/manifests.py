@@ -305,7 +305,8 @@ def read_manifest(path: Path = FACES_MANIFEST) -> Mapping[str, FaceSet]:
 
 
 def _face_set(name: str, raw: Mapping[str, Any], licences: Mapping[str, str], folder: Path) -> FaceSet:
-    keys = "title folder photographs expression licence licence_note consent citation source content purpose".split()
+    keys = ["title", "folder", "photographs", "expression", "licence", "licence_note", "consent", "citation", "source"]
+    keys += ["content", "purpose"]
     texts = {key: " ".join(str(raw[key]).split()) for key in keys}
     blank = [key for key, text in texts.items() if not text]
     if blank:

@@ -97,9 +97,7 @@ class IdentityDynamicNetwork(nn.Module):
     `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time.
     """
 
-    def __init__(
-        self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), backend: Backend = "reference"
-    ) -> None:
+    def __init__(self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), backend: Backend = "reference") -> None:
         super().__init__()
         self.backend: Backend = backend
         self.final = final_layers(channels[0])
@@ -143,17 +141,12 @@ class StaticIdentityNetwork(nn.Module):
     `declare_biases` adds the biases that the release declares and leaves zero; they change the count, not the function.
     """
 
-    def __init__(
-        self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), declare_biases: bool = False
-    ) -> None:
+    def __init__(self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), declare_biases: bool = False) -> None:
         super().__init__()
         encoder, decoder = layer_channels(channels)
-        self.encoder = nn.ModuleList(
-            _static_layer(i, o, size=4, stride=2, bias=declare_biases) for i, o in encoder
-        )
+        self.encoder = nn.ModuleList(_static_layer(i, o, size=4, stride=2, bias=declare_biases) for i, o in encoder)
         self.decoder = nn.ModuleList(
-            nn.Sequential(Upsample2x(), *_static_layer(i, o, size=3, stride=1, bias=declare_biases))
-            for i, o in decoder
+            nn.Sequential(Upsample2x(), *_static_layer(i, o, size=3, stride=1, bias=declare_biases)) for i, o in decoder
         )
         self.final = final_layers(channels[0])
 

@@ -75,8 +75,7 @@ class IdentityInjectionNetwork(nn.Module):
 
         def modulations(pairs: tuple[tuple[int, int], ...]) -> nn.ModuleList:
             return nn.ModuleList(
-                WeightModulation(inputs=i, outputs=o, embedding_dim=embedding_dim, plus_one=plus_one)
-                for i, o in pairs
+                WeightModulation(inputs=i, outputs=o, embedding_dim=embedding_dim, plus_one=plus_one) for i, o in pairs
             )
 
         self.encoder_modulation = modulations(encoder)
@@ -102,12 +101,9 @@ class IdentityInjectionNetwork(nn.Module):
         )
 
     @staticmethod
-    def _layers(
-        modulations: nn.ModuleList, kernels: tuple[Tensor, ...], embedding: Tensor
-    ) -> tuple[LayerWeights, ...]:
+    def _layers(modulations: nn.ModuleList, kernels: tuple[Tensor, ...], embedding: Tensor) -> tuple[LayerWeights, ...]:
         return tuple(
-            LayerWeights(kernel, modulation(embedding))
-            for modulation, kernel in zip(modulations, kernels, strict=True)
+            LayerWeights(kernel, modulation(embedding)) for modulation, kernel in zip(modulations, kernels, strict=True)
         )
 
 

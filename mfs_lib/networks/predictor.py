@@ -55,9 +55,7 @@ def _chain(*, trunk: int, needed: tuple[int, ...], width: int | None) -> nn.Modu
     blocks, inputs = [], trunk
     for outputs in needed:
         hidden = outputs if width is None else min(width, outputs)
-        blocks.append(
-            KernelBlock(inputs=inputs, hidden=hidden, outputs=outputs, head_size=3 if width is None else 1)
-        )
+        blocks.append(KernelBlock(inputs=inputs, hidden=hidden, outputs=outputs, head_size=3 if width is None else 1))
         inputs = hidden
     return nn.ModuleList(blocks)
 

@@ -28,9 +28,9 @@ from mfs_lib.weights.registry import fetch
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def load_detector(*, threshold: float = 0.6, max_side: int = 1024) -> FaceDetector:
+def load_detector(*, threshold: float = 0.6, max_side: int = 1024, refine: bool = True) -> FaceDetector:
     """YuNet; see ``FaceDetector`` for the arguments."""
-    return FaceDetector(model=fetch("yunet"), threshold=threshold, max_side=max_side)
+    return FaceDetector(model=fetch("yunet"), threshold=threshold, max_side=max_side, refine=refine)
 
 
 def load_sface(*, device: torch.device | str = "cpu") -> SFace:

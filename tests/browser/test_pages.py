@@ -110,6 +110,7 @@ def test_widgets_work_without_a_kernel(visit: Visit) -> None:
     visit.open("book/executed/00_how_this_book_is_made.html")
     handle = visit.page.locator(".noUi-handle").first
     handle.wait_for(timeout=20_000)
+    visit.page.locator(".widget-label mjx-container").first.wait_for(timeout=20_000)
     bar = visit.page.locator(".progress-bar").first
     before = bar.get_attribute("style")
     handle.focus()

@@ -122,7 +122,7 @@ def test_shrinking_does_not_alias() -> None:
     assert crop[2:-2, 2:-2].std() < 12
 
 
-@pytest.mark.parametrize("size", [64, 112, 128, 224, 256, 400])
+@pytest.mark.parametrize("size", [112, 128, 224, 256, 400])
 def test_arcface_view_is_the_direct_alignment(size: int) -> None:
     image = _smooth_image(512, 3)
     points = transform_points(_similarity(0.3, 2.1, 150, 100), ARCFACE_POINTS)
@@ -156,7 +156,7 @@ def test_arcface_view_is_differentiable_and_linear(size: int) -> None:
 
 def test_arcface_view_of_the_recognisers_own_size_covers_the_jaw() -> None:
     corners = transform_points(invert(arcface_matrix(128)), [[0, 0], [112, 112]])
-    np.testing.assert_allclose(corners, [[12.8, 13.5177], [115.2, 115.9177]], atol=1e-3)
+    np.testing.assert_allclose(corners, [[12.8, 13.531], [115.2, 115.931]], atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 from mfs_lib.errors import AssetError, InputError
-from mfs_lib.faces.alignment import Image, align, estimate_similarity, transform_points
+from mfs_lib.faces.alignment import TEMPLATE, Image, align, estimate_arcface, estimate_similarity, transform_points
 from mfs_lib.faces.detection import Face, FaceDetector
 from mfs_lib.faces.mesh import FACE_OVAL, mesh_landmarks
 from mfs_lib.networks.face_mesh import FaceMesh
@@ -65,6 +65,7 @@ def test_results_are_in_the_images_own_pixels(
     found = detector.detect(np.asarray(resized, dtype=np.uint8))[0]
     expected = (face.points + 0.5) * scale - 0.5
     assert np.abs(found.points - expected).max() < 4 * scale
+    assert np.abs(found.points - expected).mean() < 1.5 * scale
 
 
 def test_faces_come_largest_first(detector: FaceDetector, photograph: Image) -> None:
@@ -89,7 +90,12 @@ def test_no_face_is_an_empty_list(detector: FaceDetector, shape: tuple[int, int,
 
 
 def test_other_arrays_and_files_are_typed_errors(detector: FaceDetector, tmp_path: Path) -> None:
-    for wrong in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)):
+    for wrong in (
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3)),
+        np.zeros((0, 8, 3), np.uint8),
+    ):
         with pytest.raises(InputError, match="RGB uint8"):
             detector.detect(wrong)  # type: ignore[arg-type]
     (tmp_path / "model.onnx").write_bytes(b"nothing")
@@ -99,8 +105,6 @@ def test_other_arrays_and_files_are_typed_errors(detector: FaceDetector, tmp_pat
 
 def test_aligned_points_lie_on_the_template(face: Face) -> None:
     matrix = estimate_similarity(face.points, 128)
-    from mfs_lib.faces.alignment import TEMPLATE
-
     assert np.abs(transform_points(matrix, face.points) - TEMPLATE * 128).mean() < 3
 
 
@@ -145,17 +149,22 @@ def test_the_default_mesh_and_misuse(photograph: Image, face: Face, mesh: FaceMe
         mesh_landmarks(photograph, broken, mesh=mesh)
 
 
-def test_identity_survives_a_turn(detector: FaceDetector, photograph: Image, face: Face) -> None:
-    """Alignment undoes the turn: SFace gives the same person, and another identity for the mirrored half."""
-    import torch
-
-    from mfs_lib.faces.alignment import estimate_arcface
-
-    matrix = cv2.getRotationMatrix2D((222.0, 115.0), 30.0, 1.2)
+@pytest.mark.parametrize("angle", [-50.0, 30.0])
+def test_identity_survives_a_turn(detector: FaceDetector, photograph: Image, face: Face, angle: float) -> None:
+    """Alignment undoes the turn, which needs landmarks that a turn doesn't spoil: SFace sees the same person."""
+    matrix = cv2.getRotationMatrix2D((222.0, 115.0), angle, 1.2)
     turned = align(photograph, matrix, 512)
     points = [face.points, detector.detect(turned)[0].points]
     crops = [align(i, estimate_arcface(p), 112) for i, p in zip((photograph, turned), points, strict=True)]
     batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
     embedding = load_sface()(batch).embedding
     assert float(embedding[0] @ embedding[1]) > 0.9
-    assert math.isclose(float(embedding[0] @ embedding[0]), 1.0, rel_tol=1e-5)
+
+
+def test_looking_again_is_what_makes_turned_faces_right(detector: FaceDetector, photograph: Image, face: Face) -> None:
+    matrix = cv2.getRotationMatrix2D((222.0, 115.0), 50.0, 1.2)
+    turned = align(photograph, matrix, 512)
+    expected = transform_points(matrix, face.points)
+    errors = [np.abs(one.detect(turned)[0].points - expected).mean() for one in (detector, load_detector(refine=False))]
+    assert errors[0] < 2
+    assert errors[0] < errors[1] / 3

@@ -54,7 +54,9 @@ def test_folding_changes_nothing(network: MobileNetV2Features) -> None:
         return functional.batch_norm(x, mean, variance, state[f"{norm}.weight"], state[f"{norm}.bias"])
 
     image = torch.rand(1, 3, 64, 64)
-    x = (image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    x = (image - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
     x = functional.relu6(step(x, "features.0.0", "features.0.1", stride=2, padding=1))
     x = functional.relu6(step(x, "features.1.conv.0.0", "features.1.conv.0.1", padding=1, groups=32))
     x = step(x, "features.1.conv.1", "features.1.conv.2")

@@ -41,7 +41,8 @@ def shading(normal: Tensor, light: Tensor) -> Tensor:
     wrapped = ((lambert + 0.35) / 1.35).clamp(min=0)  # wrapped diffuse: skin scatters light past the terminator
     facing = ((direction[:, 2].view(-1, 1, 1, 1) + 0.35) / 1.35).clamp(min=0.15)
     colour = light[:, 3:, None, None]
-    return (1 - strength) + strength * colour * (wrapped / facing).clamp(max=1.9)
+    factors: Tensor = (1 - strength) + strength * colour * (wrapped / facing).clamp(max=1.9)
+    return factors
 
 
 def grade(image: Tensor, colour: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def grade(image: Tensor, colour: Tensor) -> Tensor:
 
 def _gaussian(image: Tensor, sigma: Tensor) -> Tensor:
     """Separable blur with one sigma (pixels) per picture."""
-    radius = max(1, int(math.ceil(2.5 * float(sigma.max()))))
+    radius = max(1, math.ceil(2.5 * float(sigma.max())))
     taps = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (taps / sigma.clamp(min=0.15)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(image.shape[1], 0)

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mfs_lib.errors import InputError
 from mfs_lib.faces.manifests import data_root, files
 from mfs_lib.faces.mesh import mesh_landmarks
-from mfs_lib.faces.morphable.frame import FACE_OVAL
 from mfs_lib.faces.morphable.appearance import TONE_OFFSET
+from mfs_lib.faces.morphable.frame import FACE_OVAL
 from mfs_lib.faces.morphable.model import MODEL_FILE, MorphableModel, principal_components, save_model
 from mfs_lib.faces.morphable.registration import (
     Array,
@@ -44,21 +45,29 @@ NOSE = (168, 193, 417, 122, 351, 198, 420, 129, 358, 98, 327, 2)
 MOUTH = (164, 165, 391, 216, 436, 212, 432, 210, 430, 204, 424, 18)
 
 
+def _row(*values: float) -> Array:
+    """Single-precision coordinates."""
+    return np.array(values, np.float32)
+
+
 def read_photographs(paths: list[Path]) -> tuple[list[NDArray[np.uint8]], list[Array]]:
     """Photographs as RGB arrays and their meshes (468, 3) in pixels, z towards the camera."""
     detector = load_detector()
     images, meshes = [], []
     for path in tqdm(paths, desc="landmarks"):
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        read = cv2.imread(str(path))
+        if read is None:
+            raise InputError(f"{path} can't be read as a picture; fetch it again")
+        image = np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
         mesh = mesh_landmarks(image, detector.detect(image)[0])
-        images.append(np.asarray(image, np.uint8))
-        meshes.append(np.float32(mesh) * np.float32([1, 1, -1]))
+        images.append(image)
+        meshes.append(np.asarray(mesh, np.float32) * _row(1, 1, -1))
     return images, meshes
 
 
 def _centred_depth(mesh: Array) -> Array:
     """Depth measured from the mean of the oval, so that no photograph is nearer than another."""
-    return mesh - np.float32([0, 0, mesh[list(FACE_OVAL), 2].mean()])
+    return np.asarray(mesh - _row(0, 0, mesh[list(FACE_OVAL), 2].mean()), np.float32)
 
 
 def _polygon(points: Array, width: int, feather: float) -> Array:
@@ -66,13 +75,13 @@ def _polygon(points: Array, width: int, feather: float) -> Array:
     mask = np.zeros((width, width), np.float32)
     hull = cv2.convexHull(np.round(points[:, :2] * (width - 1) * 16).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1.0, lineType=cv2.LINE_AA, shift=4)
-    return cv2.GaussianBlur(mask, (0, 0), feather)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), feather), np.float32)
 
 
 def region_masks(mean: Array, width: int) -> Array:
     """Weights (4, W, W) of skin, eyes (with brows), nose and mouth; they sum to one."""
-    brows = mean[list(BROWS_TOP)] - np.float32([0, 0.012, 0])
-    under = mean[list(EYES)] + np.float32([0, 0.022, 0])
+    brows = mean[list(BROWS_TOP)] - _row(0, 0.012, 0)
+    under = mean[list(EYES)] + _row(0, 0.022, 0)
     parts = [
         _polygon(np.concatenate([brows, under]), width, width * 0.012),
         _polygon(mean[list(NOSE)], width, width * 0.014),
@@ -96,7 +105,9 @@ def face_mask(mean: Array, width: int) -> Array:
     return np.asarray(soft * soft * (3 - 2 * soft), np.float32)
 
 
-def register(images: list[NDArray[np.uint8]], meshes: list[Array], placed: list[Array], mean: Array) -> list[Registered]:
+def register(
+    images: list[NDArray[np.uint8]], meshes: list[Array], placed: list[Array], mean: Array
+) -> list[Registered]:
     """Textures, fields and mattes of photographs whose meshes were placed in the frame."""
     oval = _polygon(mean[list(FACE_OVAL)], FRAME_WIDTH, 0.6) > 0.5
     out = []
@@ -115,7 +126,9 @@ def _surround(person: Registered) -> Array:
     return np.asarray(np.moveaxis(small, -1, 0), np.float32)
 
 
-def expression_components(neutral: list[Registered], smiling: list[Registered], box: slice2, count: int) -> dict[str, Array]:
+def expression_components(
+    neutral: list[Registered], smiling: list[Registered], box: slice2, count: int
+) -> dict[str, Array]:
     """Joint principal components of what a smile does to shape and to texture (without its change of exposure)."""
     moves = np.stack([s.field - n.field for n, s in zip(neutral, smiling, strict=True)])
     changes = []
@@ -147,16 +160,20 @@ def _face_box(mask: Array) -> tuple[slice2, Array]:
     """Rows and columns of the face texture in the frame, and the same in frame coordinates."""
     rows, columns = np.where(mask.max(1) > 0)[0], np.where(mask.max(0) > 0)[0]
     top, bottom, left, right = rows[0] - 1, rows[-1] + 2, columns[0] - 1, columns[-1] + 2
-    edges = np.float32([left, top, right, bottom]) / mask.shape[0]
+    edges = _row(left, top, right, bottom) / np.float32(mask.shape[0])
     return (slice(top, bottom), slice(left, right)), edges
 
 
-def assemble(neutral: list[Registered], smiling: list[Registered], mean: Array, five: Array, group: Array) -> MorphableModel:
+def assemble(
+    neutral: list[Registered], smiling: list[Registered], mean: Array, five: Array, group: Array
+) -> MorphableModel:
     """Principal components of registered people."""
     mask = face_mask(mean, FRAME_WIDTH)
     box, edges = _face_box(mask)
     faces = same_tone(np.stack([np.moveaxis(p.texture[box], -1, 0) for p in neutral]), mask[box])
-    shape_mean, shape_basis, shape_codes = principal_components(np.stack([p.field for p in neutral]), COMPONENTS["shape"])
+    shape_mean, shape_basis, shape_codes = principal_components(
+        np.stack([p.field for p in neutral]), COMPONENTS["shape"]
+    )
     texture_mean, texture_basis, texture_codes = principal_components(faces, COMPONENTS["texture"])
     surround = principal_components(np.stack([_surround(p) for p in neutral]), COMPONENTS["surround"])
     regions = region_masks(mean, FRAME_WIDTH)
@@ -194,7 +211,7 @@ def detector_points(neutral: list[Registered], mean: Array) -> Array:
     picture = np.mean([p.texture for p in neutral], 0)
     large = cv2.resize((picture * 255).clip(0, 255).astype(np.uint8), (512, 512), interpolation=cv2.INTER_CUBIC)
     found = load_detector().detect(large)
-    return np.float32(found[0].points) / 512 if found else five_points(mean)
+    return np.asarray(found[0].points, np.float32) / np.float32(512) if found else five_points(mean)
 
 
 def build(output: Path) -> MorphableModel:

@@ -30,7 +30,9 @@ class _Batch:
 
     def vector(self) -> Tensor:
         """All codes of a sample as one vector, (B, D)."""
-        return torch.cat([getattr(self, f.name).flatten(1) for f in fields(self) if getattr(self, f.name).dim() > 1], dim=1)
+        return torch.cat(
+            [getattr(self, f.name).flatten(1) for f in fields(self) if getattr(self, f.name).dim() > 1], dim=1
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Attributes(_Batch):
 MAX_YAW, MAX_PITCH, MAX_ROLL = 35.0, 20.0, 20.0
 
 
-def sample_identities(model: MorphableModel, count: int, generator: torch.Generator, *, spread: float = 1.3) -> Identity:
+def sample_identities(
+    model: MorphableModel, count: int, generator: torch.Generator, *, spread: float = 1.3
+) -> Identity:
     """People who don't exist.
 
     Each region takes its code from one training person or a mixture of two of the same group, all regions then share a
@@ -124,7 +128,12 @@ def _occluder(count: int, generator: torch.Generator, chance: float) -> Tensor:
 
 
 def sample_attributes(
-    model: MorphableModel, count: int, generator: torch.Generator, *, occluded: float = 0.15, group: Tensor | None = None
+    model: MorphableModel,
+    count: int,
+    generator: torch.Generator,
+    *,
+    occluded: float = 0.15,
+    group: Tensor | None = None,
 ) -> Attributes:
     """Ways of being pictured: head pose to +-35/20/20 degrees, a smile, light, colour, hair, background, flaws.
 

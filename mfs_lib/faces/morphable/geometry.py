@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfs_lib.errors import InputError
+
 PIVOT = (0.5, 0.56, -0.20)
 """Centre of rotation of the head in frame units: behind the face, a little below the eyes."""
 
 CAMERA_DISTANCE = 4.0
 """Distance of the pinhole camera from the pivot, in frame sides: a portrait lens, not a wide angle."""
 
+_LARGEST_MAP = 512
+"""Side of the largest inverse map: the splat numbers its (2 * side)**2 points with 20 bits."""
 
 _DAMPING = 0.65
 """Share of a fixed-point step that is taken: converges where a turned cheek is stretched up to threefold."""
@@ -79,9 +83,16 @@ def inverse_map(position: Tensor, depth: Tensor, size: int, *, refine: int = 6) 
 
     Returns:
         (B, size, size, 2) frame coordinates; outside [0, 1] nothing is there.
+
+    Raises:
+        InputError: the map is larger than the splat's numbering of its points allows.
     """
+    if size > _LARGEST_MAP:
+        raise InputError(f"a face is drawn over at most {_LARGEST_MAP} pixels of its map, not {size}: ask for less")
     batch = position.shape[0]
-    dense = F.interpolate(torch.cat([position, depth], 1), size=(2 * size, 2 * size), mode="bilinear", align_corners=True)
+    dense = F.interpolate(
+        torch.cat([position, depth], 1), size=(2 * size, 2 * size), mode="bilinear", align_corners=True
+    )
     start, found = _splat_foremost(dense[:, :2], dense[:, 2], size)
     line = (torch.arange(size, device=position.device, dtype=position.dtype) + 0.5) / size
     pixel = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).expand(batch, -1, -1, -1)
@@ -100,7 +111,8 @@ def _mean_scale(position: Tensor) -> Tensor:
     """Crop sides per frame side, (B,), from the spread of the control points."""
     right = (position[:, :, :, -1] - position[:, :, :, 0]).mean(2).norm(dim=1)
     down = (position[:, :, -1] - position[:, :, 0]).mean(2).norm(dim=1)
-    return (right + down) / 2
+    mean: Tensor = (right + down) / 2
+    return mean
 
 
 def _splat_foremost(position: Tensor, depth: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,7 @@ def save_model(model: MorphableModel, path: Path) -> None:
             arrays[field.name] = value if value.dtype.kind == "i" else value.astype(np.float16)
         else:
             arrays[field.name] = np.clip(np.round(value / step), -32767, 32767).astype(np.int16)
-            arrays[field.name + "_step"] = np.float32(step)
+            arrays[field.name + "_step"] = np.asarray(step, np.float32)
     for name in ("face_box", "landmarks", "five", "depth"):
         arrays[name] = getattr(model, name).cpu().numpy().astype(np.float32)
     partial = path.with_suffix(".partial.npz")

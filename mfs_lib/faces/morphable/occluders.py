@@ -37,7 +37,9 @@ def glasses(code: Tensor, coordinate: Tensor, eyes: Tensor, softness: float) -> 
     x = coordinate[..., 0] - eyes[:, 0].mean()
     lens = _rounded_box(x.abs() - gap, y, half_width, half_height, radius)
     bridge = _rounded_box(x, y + half_height * 0.3, gap - half_width, thick * 0.6, thick * 0.3)
-    temple = _rounded_box(x.abs() - gap - half_width - gap * 0.45, y + half_height * 0.45, gap * 0.5, thick * 0.7, thick * 0.3)
+    temple = _rounded_box(
+        x.abs() - gap - half_width - gap * 0.45, y + half_height * 0.45, gap * 0.5, thick * 0.7, thick * 0.3
+    )
     rim = torch.minimum(torch.minimum(lens.abs() - thick / 2, bridge), temple)
     tinted = (n[8] > 0.7).float() * (0.4 + 0.55 * n[9]) + 0.06
     glass = _cover(lens, softness) * tinted

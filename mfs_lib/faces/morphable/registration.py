@@ -32,15 +32,15 @@ class Registered:
     alpha: Array  # (W, W) coverage of the person against the studio wall
 
 
-def similarity(source: Array, target: Array) -> NDArray[np.float64]:
+def similarity(source: Array, target: Array) -> Array:
     """Least-squares similarity (2, 3) from (N, 2) to (N, 2) points."""
     s, t = source - source.mean(0), target - target.mean(0)
     z = ((s * t).sum() + 1j * (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / (s**2).sum()
     linear = np.array([[z.real, -z.imag], [z.imag, z.real]])
-    return np.c_[linear, target.mean(0) - linear @ source.mean(0)]
+    return np.asarray(np.c_[linear, target.mean(0) - linear @ source.mean(0)], np.float32)
 
 
-def apply(matrix: NDArray[np.float64], points: Array) -> Array:
+def apply(matrix: Array, points: Array) -> Array:
     """A similarity on (N, 2) or, scaling depth along, (N, 3) points."""
     xy = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     if points.shape[1] == 2:
@@ -63,8 +63,8 @@ def mean_mesh(neutral: list[Array], smiling: list[Array], rounds: int = 4) -> tu
     reference = neutral[0]
     for _ in range(rounds):
         placed = [apply(similarity(m[:, :2], reference[:, :2]), m) for m in neutral]
-        reference = np.mean(placed, 0)
-    to_frame = similarity(five_points(reference), np.float32(template_in_frame()))
+        reference = np.asarray(np.mean(placed, 0), np.float32)
+    to_frame = similarity(five_points(reference), np.asarray(template_in_frame(), np.float32))
     placed = [apply(to_frame, m) for m in placed]
     rigid = list(RIGID)
     smiles = [apply(similarity(s[rigid, :2], n[rigid, :2]), s) for s, n in zip(smiling, placed, strict=True)]
@@ -110,10 +110,10 @@ def mean_depth(mean: Array) -> Array:
     rbf = RBFInterpolator(unique, np.concatenate(heights)[index], kernel="linear", smoothing=1e-3, neighbors=64)
     depth = rbf(grid_points().reshape(-1, 2)).reshape(GRID, GRID)
     low = float(np.concatenate(heights).min())
-    return cv2.GaussianBlur(np.maximum(depth, low).astype(np.float32), (0, 0), 0.8)
+    return np.asarray(cv2.GaussianBlur(np.maximum(depth, low).astype(np.float32), (0, 0), 0.8), np.float32)
 
 
-def warp_to_frame(image: NDArray[np.uint8], to_frame: NDArray[np.float64], field: Array, width: int) -> Array:
+def warp_to_frame(image: NDArray[np.uint8], to_frame: Array, field: Array, width: int) -> Array:
     """Shape-normalised picture (W, W, 3): each frame point shows what lies at its displaced place in the photograph.
 
     Args:
@@ -130,10 +130,10 @@ def warp_to_frame(image: NDArray[np.uint8], to_frame: NDArray[np.float64], field
     shrink = np.hypot(*inverse[:, 0]) / width
     smooth = cv2.GaussianBlur(image, (0, 0), 0.42 * max(shrink, 1e-3)) if shrink > 1.2 else image
     out = cv2.remap(smooth, pixels[..., 0], pixels[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(out, np.float32) / 255
+    return np.asarray(out, np.float32) / np.float32(255)
 
 
-def studio_matte(texture: Array, oval: Array) -> tuple[Array, Array]:
+def studio_matte(texture: Array, oval: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Coverage of a person against a plain bright wall, and the picture with the wall's colour unmixed.
 
     Args:
@@ -150,7 +150,7 @@ def studio_matte(texture: Array, oval: Array) -> tuple[Array, Array]:
     wall = basis @ coef
     solid = (np.abs(texture - wall).max(-1) > 0.11).astype(np.uint8)
     solid = _filled(cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) | oval.astype(np.uint8))
-    core = cv2.erode(solid, np.ones((5, 5), np.uint8))
+    core = np.asarray(cv2.erode(solid, np.ones((5, 5), np.uint8)), np.uint8)
     band = cv2.dilate(solid, np.ones((7, 7), np.uint8)) - core
     near = _spread(texture, core)  # what the person looks like just inside the outline
     apart = near - wall

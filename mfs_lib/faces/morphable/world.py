@@ -19,6 +19,7 @@ from mfs_lib.faces.morphable.codes import Attributes, Identity, sample_attribute
 from mfs_lib.faces.morphable.frame import FACE_OVAL, GRID, grid_points, sample_field
 from mfs_lib.faces.morphable.model import MorphableModel, load_model
 
+
 @dataclass(frozen=True)
 class WorldSample:
     """Pictures with everything known about them."""
@@ -105,10 +106,10 @@ class MorphableWorld:
         if matrix is None:
             matrix = self._camera(posed, attributes, aligned=aligned)
         position = geometry.transform(posed[:, :2].flatten(2).transpose(1, 2), matrix)
-        position = position.transpose(1, 2).unflatten(2, (GRID, GRID))
-        half = F.interpolate  # inverse map at half size is smooth enough: one bilinear step doubles it
+        position = position.transpose(1, 2).view(-1, 2, GRID, GRID)
+        # the inverse map at half size is smooth enough: one bilinear step doubles it
         coarse = geometry.inverse_map(position, posed[:, 2:], max(32, size // 2))
-        coordinate = half(coarse.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False)
+        coordinate = F.interpolate(coarse.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False)
         image, mask = self._paint(identity, attributes, coordinate.permute(0, 2, 3, 1), posed, size)
         landmarks = sample_field(position, self.model.landmarks) * size
         return WorldSample(image, identity, attributes, mask, landmarks, matrix)
@@ -124,7 +125,7 @@ class MorphableWorld:
 
     def _pose(self, surface: Tensor, rotation: Tensor) -> Tensor:
         points = geometry.pose_points(surface.flatten(2).transpose(1, 2), rotation)
-        return points.transpose(1, 2).unflatten(2, (GRID, GRID))
+        return points.transpose(1, 2).view(-1, 3, GRID, GRID)
 
     def _camera(self, posed: Tensor, attributes: Attributes, *, aligned: bool) -> Tensor:
         """Similarity (B, 2, 3) from the posed frame to the crop: alignment by five points, then the framing's jitter."""
@@ -156,7 +157,7 @@ class MorphableWorld:
         middle = gain.median(dim=1, keepdim=True).values
         gain = torch.minimum(torch.maximum(gain, middle * 0.65), middle * 1.5)  # hair at the rim is not skin
         spread = self._membrane.to(gain) @ gain
-        return spread.transpose(1, 2).unflatten(2, (appearance.MEMBRANE, appearance.MEMBRANE))
+        return spread.transpose(1, 2).view(-1, 3, appearance.MEMBRANE, appearance.MEMBRANE)
 
     def _paint(
         self, identity: Identity, attributes: Attributes, coordinate: Tensor, posed: Tensor, size: int

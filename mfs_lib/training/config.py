@@ -1,0 +1,132 @@
+"""Experiments as data: a YAML file becomes a checked, frozen configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mfs_lib.errors import ConfigError
+from mfs_lib.networks.mobilefaceswap import MobileFaceSwapConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the pools hold. `photos` names sets of the manifest; an empty list trains on sampled people alone."""
+
+    size: int = 128
+    people: int = 400
+    triplets: int = 1000
+    donors: int = 4
+    photos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Pictures of each kind in a batch."""
+
+    sampled: int = 8
+    reverse: int = 0
+    free: int = 0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the losses."""
+
+    rec: float = 30.0
+    raw: float = 10.0
+    laplacian: float = 20.0
+    id: float = 2.0
+    mask: float = 10.0
+    cover: float = 0.5
+    tone: float = 10.0
+    background: float = 10.0
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Part of a run at one resolution."""
+
+    size: int = 64
+    steps: int = 100
+    lr: float = 2e-3
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Learning rate: linear warm-up in each stage, cosine to `final_lr` over the whole run."""
+
+    warm_up: int = 50
+    final_lr: float = 5e-5
+
+
+@dataclass(frozen=True)
+class StudentExperiment:
+    """One training run."""
+
+    seed: int = 0
+    network: MobileFaceSwapConfig = field(default_factory=MobileFaceSwapConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    identity_samples: int = 4
+    loss: LossConfig = field(default_factory=LossConfig)
+    stages: tuple[StageConfig, ...] = (StageConfig(),)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    ema: float = 0.998
+    clip: float = 1.0
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+
+_PARTS: dict[str, type] = {
+    "data": DataConfig, "batch": BatchConfig, "loss": LossConfig, "schedule": ScheduleConfig,
+}  # fmt: skip
+
+
+def _make(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    known = {f.name for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(f"{where}: unknown keys {unknown}; known are {sorted(known)}")
+    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -> StudentExperiment:
+    """Check a mapping as read from YAML.
+
+    Raises:
+        ConfigError: an unknown key or a value that can't be.
+    """
+    parts = dict(values)
+    for name, kind in _PARTS.items():
+        if name in parts:
+            parts[name] = _make(kind, parts[name], f"{where}: {name}")
+    if "network" in parts:
+        parts["network"] = MobileFaceSwapConfig.from_dict(parts["network"])
+    if "stages" in parts:
+        parts["stages"] = tuple(_make(StageConfig, s, f"{where}: stages") for s in parts["stages"])
+    result: StudentExperiment = _make(StudentExperiment, parts, where)
+    if any(stage.size % 32 or result.data.size % stage.size for stage in result.stages):
+        raise ConfigError(f"{where}: stage sizes must be multiples of 32 that divide the data's size")
+    return result
+
+
+def load_experiment(path: Path) -> StudentExperiment:
+    """Read an experiment file.
+
+    Raises:
+        ConfigError: no such file, or not a valid experiment.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no experiment {path}")
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a mapping of settings")
+    return experiment_from_dict(values, where=str(path))

@@ -1,0 +1,130 @@
+"""What a student learns from: triplets with truth (sampled and reverse) and photographs without, and who is in them.
+
+All pictures are uint8 crops kept in memory; the identity network sees every source once, before training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.faces.folders import PhotoSet
+from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.networks.identity import IdentityFeatures
+from mfs_lib.networks.sface import SFace
+from mfs_lib.training.warp_swap import face_map, mesh_yaw, warp_swap
+
+
+@dataclass(frozen=True)
+class IdentityBank:
+    """Features of source pictures: embedding (N, E) float32 and feature map (N, C, 7, 7) float16."""
+
+    embedding: Tensor
+    feature_map: Tensor
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def __getitem__(self, index: Tensor) -> IdentityFeatures:
+        return IdentityFeatures(self.embedding[index], self.feature_map[index].float())
+
+    @classmethod
+    def join(cls, banks: list[IdentityBank]) -> IdentityBank:
+        """One bank after the other."""
+        return cls(torch.cat([b.embedding for b in banks]), torch.cat([b.feature_map for b in banks]))
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """Targets, truths, face masks (N, 3|3|1, S, S) uint8, and source indices: (N, 2) for unflipped and flipped targets."""
+
+    target: Tensor
+    truth: Tensor
+    mask: Tensor
+    source: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+def to_uint8(image: Tensor) -> Tensor:
+    """[0, 1] float to uint8."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+@torch.no_grad()
+def describe(images: Tensor, network: SFace, batch: int = 32) -> IdentityBank:
+    """Identity features of (N, 3, S, S) uint8 aligned crops."""
+    embeddings, maps = [], []
+    for start in tqdm(range(0, len(images), batch), desc="identities"):
+        features = network(arcface_view(images[start : start + batch].float() / 255))
+        embeddings.append(features.embedding)
+        maps.append(features.feature_map.half())
+    return IdentityBank(torch.cat(embeddings), torch.cat(maps))
+
+
+def sampled_triplets(
+    world: MorphableWorld, *, people: int, count: int, size: int, generator: torch.Generator, batch: int = 25
+) -> tuple[Triplets, Tensor]:
+    """Sampled people: `count` (target, truth, mask) whose sources are `people` pictures (people, 3, S, S), returned too."""
+    faces = world.sample_identities(people, generator)
+    sources = []
+    for start in tqdm(range(0, people, batch), desc="sampled sources"):
+        who = faces[slice(start, start + batch)]
+        how = world.sample_attributes(len(who), generator, wearers=who, occluded=0.1)
+        sources.append(to_uint8(world.render(who, how, size=size).image))
+    owner = torch.randint(0, people, (count,), generator=generator)
+    rows: list[tuple[Tensor, Tensor, Tensor]] = []
+    for start in tqdm(range(0, count, batch), desc="sampled triplets"):
+        index = owner[start : start + batch]
+        target = world.sample(len(index), generator, size=size)
+        truth = world.render(faces[index], target.attributes, size=size, matrix=target.matrix)
+        mask = torch.maximum(target.face_mask, truth.face_mask)
+        rows.append((to_uint8(target.image), to_uint8(truth.image), to_uint8(mask)))
+    target_u8, truth_u8, mask_u8 = (torch.cat(column) for column in zip(*rows, strict=True))
+    return Triplets(target_u8, truth_u8, mask_u8, owner[:, None].repeat(1, 2)), torch.cat(sources)
+
+
+def photo_sources(photos: PhotoSet) -> Tensor:
+    """Every crop and its mirror image, (2N, 3, S, S) uint8: index i and N + i."""
+    crops = torch.from_numpy(photos.crops).permute(0, 3, 1, 2)
+    return torch.cat([crops, crops.flip(3)])
+
+
+def _other_picture(photos: PhotoSet, index: int, flipped: bool) -> int:
+    """A source for photograph `index` that isn't its pixels: the person's other photograph, else the mirror image."""
+    same = [i for i, person in enumerate(photos.people) if person == photos.people[index] and i != index]
+    if same:
+        return same[0] + (0 if flipped else len(photos))
+    return index + (0 if flipped else len(photos))
+
+
+def reverse_triplets(
+    photos: PhotoSet, triangles: np.ndarray, *, donors: int, generator: np.random.Generator
+) -> Triplets:
+    """Reverse triplets of photographs: someone else's warped face as target, the photograph itself as truth.
+
+    One in ten targets is the photograph itself (reconstruction of the same person). Source indices count from the
+    beginning of `photo_sources(photos)`; column 1 serves targets that training mirrors.
+    """
+    yaw = np.array([mesh_yaw(m) for m in photos.mesh])
+    targets, truths, masks, sources = [], [], [], []
+    for i in tqdm(range(len(photos)), desc="reverse triplets"):
+        where = face_map(photos.mesh[i], triangles, photos.size)
+        others = np.array([j for j, person in enumerate(photos.people) if person != photos.people[i]])
+        near = others[np.argsort(np.abs(yaw[others] - yaw[i]))[: max(donors * 6, len(others) // 4)]]
+        for donor in generator.choice(near, donors, replace=False):
+            changed = warp_swap(
+                photos.crops[i], where, photos.crops[donor], photos.mesh[donor], triangles, locality=generator.random()
+            )
+            targets.append(photos.crops[i] if generator.random() < 0.1 else changed)
+            truths.append(photos.crops[i])
+            masks.append((np.minimum(where.mask * 4, 1) * 255).astype(np.uint8))
+            sources.append([_other_picture(photos, i, False), _other_picture(photos, i, True)])
+    target, truth = (torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).contiguous() for x in (targets, truths))
+    return Triplets(target, truth, torch.from_numpy(np.stack(masks))[:, None], torch.tensor(sources))

@@ -1,0 +1,196 @@
+"""Trains a student: `python -m mfs_lib.training.student experiments/first_student.yaml --run runs/first`.
+
+Run again with the same folder, it resumes. Writes `log.jsonl` (losses and what the swap does), `samples_*.png` and
+`state.pt` (to resume); `mfs_lib.training.ship` makes weights to publish of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
+from mfs_lib.networks.sface import SFace
+from mfs_lib.training import losses
+from mfs_lib.training.batches import Batch, Sampler
+from mfs_lib.training.config import StageConfig, StudentExperiment, load_experiment
+from mfs_lib.training.prepare import Pools, prepare
+from mfs_lib.training.samples import write_samples
+from mfs_lib.weights.models import load_sface
+
+_CHECKPOINT_STEPS = 500
+
+
+class Trainer:
+    """A run: networks, optimiser, data and where it stands."""
+
+    def __init__(self, experiment: StudentExperiment, pools: Pools, folder: Path) -> None:
+        torch.manual_seed(experiment.seed)
+        self.experiment, self.folder = experiment, folder
+        self.student = MobileFaceSwap(experiment.network)
+        self.student.use_backend("matmul")
+        self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.sface: SFace = load_sface()
+        self.generator = torch.Generator().manual_seed(experiment.seed)
+        self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, experiment.batch, generator=self.generator)
+        self.watch = pools.watch
+        self.optimiser = torch.optim.AdamW(self.student.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _stage(self) -> tuple[StageConfig, int]:
+        """The present stage and the steps already made in it."""
+        done = self.step
+        for stage in self.experiment.stages:
+            if done < stage.steps:
+                return stage, done
+            done -= stage.steps
+        return self.experiment.stages[-1], done
+
+    def _rate(self, stage: StageConfig, in_stage: int) -> float:
+        schedule = self.experiment.schedule
+        progress = self.step / self.experiment.steps
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
+        rate = schedule.final_lr + (stage.lr - schedule.final_lr) * cosine
+        return rate * min(1.0, (in_stage + 1) / schedule.warm_up)
+
+    def losses(self, batch: Batch, out: SwapOutput) -> dict[str, Tensor]:
+        """Every loss of a batch, unweighted, as scalars."""
+        known = len(batch.target) - batch.free
+        weight = losses.difference_weight(batch.target, batch.truth)[:known]
+        face, truth = batch.face[:known], batch.truth[:known]
+        values = {
+            "rec": losses.reconstruction_loss(out.result[:known], truth, weight),
+            "raw": losses.reconstruction_loss(out.raw[:known], truth, weight * (0.1 + face)),
+            "laplacian": losses.laplacian_loss(out.result[:known], truth, weight),
+            "mask": losses.mask_loss(out.mask, batch.face),
+            "cover": losses.cover_loss(out.mask, batch.face),
+            "id": self._identity(batch, out.result),
+        }
+        if batch.free:
+            values["tone"] = losses.tone_loss(out.result[known:], batch.target[known:], batch.face[known:])
+            values["background"] = losses.background_loss(out.result[known:], batch.target[known:], batch.face[known:])
+        return {name: value.mean() for name, value in values.items()}
+
+    def _identity(self, batch: Batch, result: Tensor) -> Tensor:
+        """Identity loss of all pictures without truth and of some with it."""
+        count = len(result)
+        extra = self.experiment.identity_samples - batch.free
+        shown = torch.randperm(count - batch.free, generator=self.generator)[: max(0, extra)]
+        index = torch.cat([shown, torch.arange(count - batch.free, count)])
+        features = self.sface(arcface_view(result[index]))
+        return losses.identity_loss(features.embedding, batch.source.embedding[index])
+
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; returns the unweighted losses."""
+        stage, in_stage = self._stage()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate(stage, in_stage)
+        batch = self.sampler.draw(stage.size)
+        self.student.train()
+        values = self.losses(batch, self.student(batch.target, batch.source))
+        weights = self.experiment.loss
+        total = torch.stack([getattr(weights, name) * value for name, value in values.items()]).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.student.parameters(), self.experiment.clip)
+        self.optimiser.step()
+        self._update_average()
+        self.step += 1
+        return {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.experiment.ema, (1 + self.step) / (10 + self.step))
+        for kept, new in zip(self.average.state_dict().values(), self.student.state_dict().values(), strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+    @torch.no_grad()
+    def look(self) -> dict[str, float]:
+        """What the averaged student does on pictures it never trains on: the collapse detector."""
+        stage, _ = self._stage()
+        watched = self.watch.at(stage.size)
+        result = self.average(watched.target, watched.source).result
+        seen = self.sface(arcface_view(result)).embedding
+        own = self.sface(arcface_view(watched.target)).embedding
+        write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
+        source = watched.source.embedding
+        change = float((result - watched.truth).abs().mean() / (watched.target - watched.truth).abs().mean())
+        retrieved = (seen @ source.T).argmax(1) == torch.arange(len(seen))
+        return {
+            "cos_source": float((seen * source).sum(1).mean()),
+            "cos_target": float((seen * own).sum(1).mean()),
+            "cos_source_of_target": float((own * source).sum(1).mean()),
+            "error_ratio": change,
+            "retrieval": float(retrieved.float().mean()),
+        }
+
+    def save(self) -> None:
+        """Everything needed to go on, under its final name only when complete."""
+        state = {
+            "student": self.student.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(), "step": self.step,
+        }  # fmt: skip
+        partial = self.folder / "state.partial"
+        torch.save(state, partial)
+        partial.replace(self.folder / "state.pt")
+
+    def resume(self) -> None:
+        """Go on from `state.pt` if it is there."""
+        path = self.folder / "state.pt"
+        if path.is_file():
+            state = torch.load(path, weights_only=True)
+            self.student.load_state_dict(state["student"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.generator.set_state(state["generator"])
+            self.step = state["step"]
+
+    def fit(self, *, look_every: int, until: float = math.inf) -> None:
+        """Train to the last step, or until a time (seconds since the epoch)."""
+        begun, mean = time.time(), dict[str, float]()
+        with tqdm(total=self.experiment.steps, initial=self.step, desc="training") as bar:
+            while self.step < self.experiment.steps and time.time() < until:
+                values = self.train_step()
+                mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in values.items()}
+                bar.update()
+                if self.step % look_every == 0 or self.step == self.experiment.steps:
+                    self._log({"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
+                if self.step % _CHECKPOINT_STEPS == 0:
+                    self.save()
+        self.save()
+
+    def _log(self, entry: dict[str, float]) -> None:
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps({k: round(v, 5) for k, v in entry.items()}) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", type=Path, help="YAML file")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run; resumes what it holds")
+    parser.add_argument("--look-every", type=int, default=500, help="steps between pictures and log lines")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after this long")
+    arguments = parser.parse_args()
+    begun = time.time()
+    experiment = load_experiment(arguments.experiment)
+    trainer = Trainer(experiment, prepare(experiment, arguments.run), arguments.run)
+    trainer.resume()
+    trainer.fit(look_every=arguments.look_every, until=begun + 60 * arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()
