@@ -189,7 +189,8 @@ def _fetch_list() -> dict[str, Any]:
 
     known = registry.entries()
     rows = [
-        {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose} for e in known
+        {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose}
+        for e in known
     ]
     lines = [f"{e.name:<16} {e.size / 1e6:7.2f} MB  {e.licence:<14} {e.purpose}" for e in known]
     for name in manifests.names():

@@ -56,4 +56,3 @@ def scene(
             for yaw, before, after in zip(yaws, targets, swapped, strict=True)
         ])  # fmt: skip
     return frames
-

@@ -13,7 +13,7 @@ from mfs_lib.faces.alignment import arcface_view
 @torch.no_grad()
 def embed(judge: nn.Module, crops: Tensor, batch: int = 32) -> Tensor:
     """L2-normalised embeddings (N, E) of aligned crops (N, 3, S, S) in [0, 1]."""
-    return torch.cat([judge(arcface_view(part)) for part in crops.split(batch)])
+    return torch.cat([judge(arcface_view(part)) for part in crops.split(batch)])  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mfs_lib.errors import InputError
+from mfs_lib.evaluation.identity_metrics import embed
 from mfs_lib.evaluation.world_drawing import training_people
-from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.morphable import Identity, MorphableWorld
 
 SAME, NEAREST, OTHER = "same person, other picture", "nearest training person", "two sampled people"
@@ -22,7 +22,7 @@ def embeddings(
     for start in range(0, len(people), 32):
         who = people[slice(start, start + 32)]
         how = world.sample_attributes(len(who), generator, wearers=who, occluded=0.0)
-        found.append(judge(arcface_view(world.render(who.to(world.device), how, size=size).image)))
+        found.append(embed(judge, world.render(who.to(world.device), how, size=size).image))
     return torch.cat(found)
 
 

@@ -49,7 +49,7 @@ class Pairs:
 def identity_of(crops: Tensor) -> IdentityFeatures:
     """SFace's features of aligned crops (N, 3, S, S) in [0, 1]."""
     sface = load_sface()
-    parts = [sface(arcface_view(part)) for part in crops.split(_BATCH)]
+    parts = [sface(arcface_view(part)) for part in crops.split(_BATCH)]  # type: ignore[no-untyped-call]
     return IdentityFeatures(torch.cat([p.embedding for p in parts]), torch.cat([p.feature_map for p in parts]))
 
 
@@ -57,7 +57,7 @@ def identity_of(crops: Tensor) -> IdentityFeatures:
 def swap_all(student: MobileFaceSwap, target: Tensor, identity: IdentityFeatures, owner: Tensor) -> Tensor:
     """Results (N, 3, S, S) of swapping identity `owner[i]` onto target i."""
     rows = []
-    for index in tqdm(torch.arange(len(target)).split(_BATCH), desc="swaps"):
+    for index in tqdm(torch.arange(len(target)).split(_BATCH), desc="swaps"):  # type: ignore[no-untyped-call]
         who = IdentityFeatures(identity.embedding[owner[index]], identity.feature_map[owner[index]])
         rows.append(student(target[index], who).result)
     return torch.cat(rows)
@@ -72,8 +72,8 @@ def world_pairs(student: MobileFaceSwap, count: int, size: int, seed: int = WORL
         truths.append(world.swap(identity_of=source, attributes_of=target).image)
         sources.append(source.image)
         targets.append(target.image)
-    gallery, target, owner = torch.cat(sources), torch.cat(targets), torch.arange(len(targets) * _BATCH)
-    return Pairs(gallery, owner, target, swap_all(student, target, identity_of(gallery), owner), torch.cat(truths))
+    gallery, onto, owner = torch.cat(sources), torch.cat(targets), torch.arange(len(targets) * _BATCH)
+    return Pairs(gallery, owner, onto, swap_all(student, onto, identity_of(gallery), owner), torch.cat(truths))
 
 
 def _crops(photos: PhotoSet, index: list[int]) -> Tensor:

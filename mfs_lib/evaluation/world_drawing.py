@@ -106,7 +106,18 @@ def painting_steps(
     Returns their names and the pictures (N, 3, S, S); the last one has all of them.
     """
     order = ("expression", "angles", "framing", "surround", "background", "light", "colour", "occluder", "degrade")
-    names = ("mean hair", "expression", "pose", "framing", "hair", "background", "light", "colour", "occluder", "camera")
+    names = (
+        "mean hair",
+        "expression",
+        "pose",
+        "framing",
+        "hair",
+        "background",
+        "light",
+        "colour",
+        "occluder",
+        "camera",
+    )
     shown = [plain_attributes(world.model, 1)]
     for part in order:
         shown.append(replace(shown[-1], **{part: getattr(how, part)}))
@@ -189,7 +200,7 @@ def similarity_histogram(groups: dict[str, Tensor]) -> Figure:
         raise InputError("There are no cosines to draw.")
     figure = Figure(figsize=(6.4, 2.8))
     axes = figure.subplots()
-    edges = np.linspace(-0.4, 1.0, 36)
+    edges = np.linspace(-0.4, 1.0, 36).tolist()
     for (name, values), colour in zip(groups.items(), COLOURS, strict=False):
         weights = np.full(len(values), 1 / len(values))
         axes.hist(values.numpy(), edges, weights=weights, histtype="stepfilled", alpha=0.3, color=colour)

@@ -94,13 +94,21 @@ def run_final(final: nn.Sequential, x: Tensor, *, backend: Backend) -> Tensor:
 class IdentityDynamicNetwork(nn.Module):
     """The mobile network with its weights still open: they are an argument of `forward`.
 
-    `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time.
+    `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time. `first_skip` joins
+    the shallowest encoder features to the last decoder's, which the release doesn't.
     """
 
-    def __init__(self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), backend: Backend = "reference") -> None:
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        backend: Backend = "reference",
+        first_skip: bool = False,
+    ) -> None:
         super().__init__()
         self.backend: Backend = backend
-        self.final = final_layers(channels[0])
+        self.first_skip = first_skip
+        self.final = final_layers(channels[0] * (2 if first_skip else 1))
 
     def forward(self, target: Tensor, weights: IdnWeights) -> tuple[Tensor, Tensor]:
         """`target` (B,3,H,W) in [0,1], weights of B identities or of one -> image (B,3,H,W) in [0,1], features.
@@ -121,7 +129,7 @@ class IdentityDynamicNetwork(nn.Module):
         deepest = skips.pop()
         for layer in weights.decoder:
             x = injected_layer(x, layer, up=True, backend=self.backend)
-            if len(skips) > 1:  # the shallowest encoder features are never used as a skip
+            if len(skips) > 1 or self.first_skip:  # the release never uses the shallowest encoder features
                 x = torch.cat((x, skips.pop()), dim=1)
         return (1.0 + torch.tanh(run_final(self.final, x, backend=self.backend))) / 2.0, deepest
 
@@ -141,14 +149,21 @@ class StaticIdentityNetwork(nn.Module):
     `declare_biases` adds the biases that the release declares and leaves zero; they change the count, not the function.
     """
 
-    def __init__(self, *, channels: tuple[int, ...] = (32, 64, 128, 256, 512), declare_biases: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, ...] = (32, 64, 128, 256, 512),
+        declare_biases: bool = False,
+        first_skip: bool = False,
+    ) -> None:
         super().__init__()
+        self.first_skip = first_skip
         encoder, decoder = layer_channels(channels)
         self.encoder = nn.ModuleList(_static_layer(i, o, size=4, stride=2, bias=declare_biases) for i, o in encoder)
         self.decoder = nn.ModuleList(
             nn.Sequential(Upsample2x(), *_static_layer(i, o, size=3, stride=1, bias=declare_biases)) for i, o in decoder
         )
-        self.final = final_layers(channels[0])
+        self.final = final_layers(channels[0] * (2 if first_skip else 1))
 
     @torch.no_grad()
     def write(self, weights: IdnWeights) -> None:
@@ -173,6 +188,6 @@ class StaticIdentityNetwork(nn.Module):
         deepest = skips.pop()
         for stage in self.decoder:
             x = stage(x)
-            if len(skips) > 1:
+            if len(skips) > 1 or self.first_skip:
                 x = torch.cat((x, skips.pop()), dim=1)
         return (1.0 + torch.tanh(cast(Tensor, self.final(x)))) / 2.0, deepest

@@ -53,6 +53,8 @@ class MobileFaceSwapConfig:
     kernel_base         learn kernels common to all identities; the prediction is added to them
     kernel_scale        factor of the prediction when `kernel_base`
     detach_mask_input   no gradient from the mask head into the encoder (release)
+    first_skip          join the shallowest encoder features to the last decoder's; the release's finest skip lies at
+                        a quarter of the input's resolution, too coarse for crops of 128
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -66,6 +68,7 @@ class MobileFaceSwapConfig:
     kernel_base: bool = False
     kernel_scale: float = 0.3
     detach_mask_input: bool = True
+    first_skip: bool = False
 
     def __post_init__(self) -> None:
         """Raise ConfigError, naming the field, for values that no network can be built from."""
@@ -115,9 +118,10 @@ class StaticSwapper(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2),
         declare_biases: bool = False,
+        first_skip: bool = False,
     ) -> None:
         super().__init__()
-        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases)
+        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases, first_skip=first_skip)
         self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels)
 
     def forward(self, target: Tensor) -> SwapOutput:
@@ -144,7 +148,7 @@ class MobileFaceSwap(nn.Module):
             kernel_base=config.kernel_base,
             kernel_scale=config.kernel_scale,
         )
-        self.idn = IdentityDynamicNetwork(channels=config.channels)
+        self.idn = IdentityDynamicNetwork(channels=config.channels, first_skip=config.first_skip)
         self.fusion = FusionMask(inputs=config.channels[-1], channels=config.mask_channels)
 
     def use_backend(self, backend: Backend) -> None:
@@ -179,7 +183,11 @@ class MobileFaceSwap(nn.Module):
         self.iin.eval()
         weights = self.inject(identity)
         self.iin.train(mode)
-        static = StaticSwapper(channels=self.config.channels, mask_channels=self.config.mask_channels)
+        static = StaticSwapper(
+            channels=self.config.channels,
+            mask_channels=self.config.mask_channels,
+            first_skip=self.config.first_skip,
+        )
         static.idn.final = copy.deepcopy(self.idn.final)
         static.fusion = copy.deepcopy(self.fusion)
         static.fusion.backend = "reference"

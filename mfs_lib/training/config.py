@@ -91,10 +91,23 @@ _PARTS: dict[str, type] = {
 }  # fmt: skip
 
 
-def _make(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(f"{where}: unknown keys {unknown}; known are {sorted(known)}")
+def _fits(value: object, default: object) -> bool:
+    """True where a value is of its default's kind; whole numbers do for fractions, truth values for neither."""
+    if isinstance(default, float | int):
+        kinds = int | float if isinstance(default, float) else int
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return isinstance(value, list | tuple) if isinstance(default, tuple) else isinstance(value, type(default))
+
+
+def _make(kind: type, values: object, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: {values!r} is not a mapping of settings")
+    defaults = {f.name: getattr(kind(), f.name) for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(defaults)):
+        raise ConfigError(f"{where}: unknown keys {unknown}; known are {sorted(defaults)}")
+    for key, value in values.items():
+        if not _fits(value, defaults[key]):
+            raise ConfigError(f"{where}: {key} can't be {value!r}; {defaults[key]!r} is its default")
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
@@ -113,7 +126,9 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
     if "stages" in parts:
         parts["stages"] = tuple(_make(StageConfig, s, f"{where}: stages") for s in parts["stages"])
     result: StudentExperiment = _make(StudentExperiment, parts, where)
-    if any(stage.size % 32 or result.data.size % stage.size for stage in result.stages):
+    if result.steps < 1 or any(stage.steps < 1 for stage in result.stages):
+        raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")
+    if any(stage.size < 32 or stage.size % 32 or result.data.size % stage.size for stage in result.stages):
         raise ConfigError(f"{where}: stage sizes must be multiples of 32 that divide the data's size")
     return result
 
@@ -126,7 +141,10 @@ def load_experiment(path: Path) -> StudentExperiment:
     """
     if not path.is_file():
         raise ConfigError(f"there is no experiment {path}")
-    values = yaml.safe_load(path.read_text())
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a mapping of settings")
     return experiment_from_dict(values, where=str(path))

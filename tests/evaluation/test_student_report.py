@@ -66,6 +66,8 @@ def test_pose_error_sees_a_turned_head() -> None:
     frontal = type(how)(**{**how.__dict__, "angles": torch.zeros(4, 3)})
     turned = type(how)(**{**how.__dict__, "angles": torch.tensor([[20.0, 0, 0]] * 4)})
     size = 192
-    errors = pose_errors(world.render(who, turned, size=size).image, world.render(who, frontal, size=size).image, load_mesh())
+    errors = pose_errors(
+        world.render(who, turned, size=size).image, world.render(who, frontal, size=size).image, load_mesh()
+    )
     assert abs(errors[:, 0].mean() - 20) < 6  # yaw
     assert errors[:, 2].mean() < 6  # roll is aligned away

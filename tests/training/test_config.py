@@ -1,0 +1,75 @@
+"""Experiment files: those that ship load, and what can't be is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfs_lib.errors import ConfigError
+from mfs_lib.faces import manifests
+from mfs_lib.faces.folders import GROUPS
+from mfs_lib.training.config import StudentExperiment, experiment_from_dict, load_experiment
+
+FILES = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.yaml"))
+
+
+def test_there_are_experiments() -> None:
+    assert "first_student.yaml" in [path.name for path in FILES]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_shipped_experiment_loads(path: Path) -> None:
+    experiment = load_experiment(path)
+    assert experiment.steps >= 100
+    assert experiment.stages[-1].size == experiment.data.size
+    assert set(experiment.data.photos) <= {*GROUPS, *manifests.names()}
+    assert experiment.batch.sampled + experiment.batch.reverse + experiment.batch.free > 1
+
+
+def test_defaults_and_settings() -> None:
+    assert experiment_from_dict({}) == StudentExperiment()
+    made = experiment_from_dict(
+        {"seed": 5, "network": {"predictor_width": 8}, "data": {"photos": ["london"]}, "stages": [{"size": 64}] * 3}
+    )
+    assert (made.seed, made.network.predictor_width, made.data.photos, made.steps) == (5, 8, ("london",), 300)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"sead": 1}, "sead"),
+        ({"data": {"pepole": 3}}, "data.*pepole"),
+        ({"batch": {"size": 8}}, "batch.*size"),
+        ({"loss": {"ssim": 1.0}}, "loss.*ssim"),
+        ({"schedule": {"warmup": 1}}, "schedule.*warmup"),
+        ({"stages": [{"epochs": 1}]}, "stages.*epochs"),
+        ({"network": {"depth": 3}}, "depth"),
+        ({"network": {"predictor_width": 0}}, "predictor_width"),
+        ({"stages": [{"size": 48}]}, "multiples of 32"),
+        ({"stages": [{"size": 0}]}, "multiples of 32"),
+        ({"data": {"size": 128}, "stages": [{"size": 96}]}, "divide"),
+        ({"stages": []}, "stage"),
+        ({"stages": [{"steps": 0}]}, "steps"),
+        ({"data": None}, "data.*mapping"),
+        ({"stages": [3]}, "stages.*mapping"),
+        ({"stages": [{"lr": "2e-3"}]}, "lr.*2e-3"),  # YAML takes 2e-3, without a point, for text
+        ({"data": {"photos": "london"}}, "photos"),
+        ({"seed": True}, "seed"),
+        ({"batch": {"sampled": 2.5}}, "sampled"),
+    ],
+)
+def test_what_cannot_be_is_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        experiment_from_dict(values)
+
+
+def test_files_that_are_no_experiments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no experiment"):
+        load_experiment(tmp_path / "missing.yaml")
+    for content, named in (("- 1\n- 2\n", "mapping"), ("a: [1\n", "not YAML"), ("", "mapping")):
+        path = tmp_path / "wrong.yaml"
+        path.write_text(content)
+        with pytest.raises(ConfigError, match=named):
+            load_experiment(path)
