@@ -28,7 +28,7 @@ import papermill
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = ROOT / "book" / "executed"
 #: Besides these, whatever lies in mfs_lib counts.
-SHARED_INPUTS = ("requirements.lock", "requirements-torch.txt", "results/**/*.jsonl", "mfs_lib/**/*")
+SHARED_INPUTS = ("requirements.lock", "requirements-torch.txt", "results/**/*", "mfs_lib/**/*")
 
 
 def shared_inputs() -> Iterator[Path]:

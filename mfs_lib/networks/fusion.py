@@ -1,4 +1,4 @@
-"""The fusion mask: where the swapped face replaces the target (MobileFaceSwap, section 3.1, equation 4).
+"""The fusion mask: where the swapped face replaces the target (MobileFaceSwap, section 3.1).
 
 Sizes for the release at 224 (U = bilinear x2, corners aligned; leaky ReLU 0.1):
 

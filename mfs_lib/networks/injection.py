@@ -1,6 +1,6 @@
 """The identity injection network: everything of the mobile network that depends on who the source is.
 
-MobileFaceSwap (AAAI 2022, section 3.2): nine weight modulations (equations 2, 3), driven by the embedding, and the
+MobileFaceSwap (AAAI 2022, section 3.2): nine weight modulations (equation 2), driven by the embedding, and the
 weight predictor (equation 1). It runs once for each source person. Sizes for the release:
 
 | part                  | parameters | multiply-accumulates |

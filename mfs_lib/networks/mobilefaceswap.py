@@ -8,7 +8,7 @@
 | fusion mask         | on every frame     | 84,209 (82,762 in kernels)          |
 | both of every frame |                    | 499,825; 305,722,368 MAC at 224     |
 
-result = raw * mask + (1 - mask) * target (equation 4). Any size that is a multiple of 32 works.
+result = raw * mask + (1 - mask) * target, the fusion of section 3.1. Any size that is a multiple of 32 works.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class MobileFaceSwapConfig:
 
 
 def composite(raw: Tensor, mask: Tensor, target: Tensor) -> Tensor:
-    """Equation 4: the swapped face where the mask is 1, the untouched target where it is 0."""
+    """The fusion of section 3.1: the swapped face where the mask is 1, the untouched target where it is 0."""
     return raw * mask + (1.0 - mask) * target
 
 

@@ -1,10 +1,10 @@
-"""Weight modulation: a learned 1x1 convolution adapted to an identity (MobileFaceSwap, equations 2 and 3).
+"""Weight modulation: a learned 1x1 convolution adapted to an identity (MobileFaceSwap, equation 2).
 
 For input channel i and output channel o of a learned weight w, and the identity embedding z of unit length:
 
     s    = Linear(z)                                      one number for each input channel
     w'   = w[o,i] * (s[i] + 1)                            (release; the paper's equation 2 has no "+ 1")
-    w''  = w'[o,i] / sqrt(sum_i w'[o,i]^2 + 1e-16)        demodulation, equation 3
+    w''  = w'[o,i] / sqrt(sum_i w'[o,i]^2 + 1e-16)        demodulation, equation 2
 
 | part     | shape             | release's sizes, Cin -> Cout                                       |
 |----------|-------------------|--------------------------------------------------------------------|

@@ -35,10 +35,9 @@ class Sampler:
     """Batches of sampled triplets, reverse triplets and photographs without truth."""
 
     def __init__(
-        self, sampled: Triplets, reverse: Triplets | None, bank: IdentityBank, batch: BatchConfig, *,
-        generator: torch.Generator,
-    ) -> None:  # fmt: skip
-        self.sampled, self.reverse, self.bank, self.batch = sampled, reverse, bank, batch
+        self, sampled: Triplets, reverse: Triplets | None, bank: IdentityBank, *, generator: torch.Generator
+    ) -> None:
+        self.sampled, self.reverse, self.bank = sampled, reverse, bank
         self.generator = generator
 
     def _draw(self, pool: Triplets, count: int) -> tuple[list[Tensor], Tensor]:
@@ -50,17 +49,17 @@ class Sampler:
             pictures.append(torch.where(flip.view(-1, 1, 1, 1), picture.flip(3), picture))
         return pictures, pool.source[index, flip.long()]
 
-    def draw(self, size: int) -> Batch:
-        """The next batch at a resolution that divides the pools'."""
-        parts = [self._draw(self.sampled, self.batch.sampled)]
+    def draw(self, size: int, counts: BatchConfig) -> Batch:
+        """The next batch, so many of each kind, at a resolution that divides the pools'."""
+        parts = [self._draw(self.sampled, counts.sampled)]
         free = 0
-        if self.reverse is not None and self.batch.reverse:
-            parts.append(self._draw(self.reverse, self.batch.reverse))
-        if self.reverse is not None and self.batch.free:
-            (_, truth, mask), _ = self._draw(self.reverse, self.batch.free)  # untouched photographs
-            strangers = torch.randint(0, len(self.bank), (self.batch.free,), generator=self.generator)
+        if self.reverse is not None and counts.reverse:
+            parts.append(self._draw(self.reverse, counts.reverse))
+        if self.reverse is not None and counts.free:
+            (_, truth, mask), _ = self._draw(self.reverse, counts.free)  # untouched photographs
+            strangers = torch.randint(0, len(self.bank), (counts.free,), generator=self.generator)
             parts.append(([truth, truth, mask], strangers))
-            free = self.batch.free
+            free = counts.free
         target, truth, face = (torch.cat(column) for column in zip(*(p[0] for p in parts), strict=True))
         target, truth = _recolour([target, truth], self.generator)
         shrink = target.shape[-1] // size

@@ -50,11 +50,13 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """Part of a run at one resolution."""
+    """Part of a run at one resolution; `batch` and `identity_samples` replace the experiment's unless empty."""
 
     size: int = 64
     steps: int = 100
     lr: float = 2e-3
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(sampled=0))
+    identity_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class StudentExperiment:
     loss: LossConfig = field(default_factory=LossConfig)
     stages: tuple[StageConfig, ...] = (StageConfig(),)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    freeze_norms_at: int = 300  # step from which normalisation uses its running statistics: small batches differ
     ema: float = 0.998
     clip: float = 1.0
 
@@ -111,6 +114,13 @@ def _make(kind: type, values: object, where: str) -> Any:
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
+def _stage(values: Any, where: str) -> StageConfig:
+    if isinstance(values, Mapping) and "batch" in values:
+        values = {**values, "batch": _make(BatchConfig, values["batch"], f"{where}: batch")}
+    stage: StageConfig = _make(StageConfig, values, where)
+    return stage
+
+
 def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -> StudentExperiment:
     """Check a mapping as read from YAML.
 
@@ -124,7 +134,7 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
     if "network" in parts:
         parts["network"] = MobileFaceSwapConfig.from_dict(parts["network"])
     if "stages" in parts:
-        parts["stages"] = tuple(_make(StageConfig, s, f"{where}: stages") for s in parts["stages"])
+        parts["stages"] = tuple(_stage(s, f"{where}: stages") for s in parts["stages"])
     result: StudentExperiment = _make(StudentExperiment, parts, where)
     if result.steps < 1 or any(stage.steps < 1 for stage in result.stages):
         raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")

@@ -18,7 +18,7 @@ def difference_weight(target: Tensor, truth: Tensor, gain: float = 6.0) -> Tenso
 
 
 def reconstruction_loss(image: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """L_rec (equation 5 with the truth in the teacher's place), per sample (B,): weighted L1."""
+    """L_rec (equation 3 with the truth in the teacher's place), per sample (B,): weighted L1."""
     return ((image - truth).abs() * weight).mean((1, 2, 3))
 
 
@@ -35,12 +35,12 @@ def laplacian_loss(image: Tensor, truth: Tensor, weight: Tensor, levels: int = 3
 
 
 def identity_loss(embedding: Tensor, source: Tensor) -> Tensor:
-    """L_id (equation 6), per sample (B,): one minus the cosine of two L2-normalised embeddings (B, E)."""
+    """L_id (equation 5), per sample (B,): one minus the cosine of two L2-normalised embeddings (B, E)."""
     return 1 - (embedding * source).sum(1)
 
 
 def mask_loss(mask: Tensor, face: Tensor) -> Tensor:
-    """L_mask (equation 7), per sample (B,): weak supervision, the background alone must not be covered."""
+    """L_mask (equation 6), per sample (B,): weak supervision, the background alone must not be covered."""
     background = (face < 0.02).to(mask.dtype)
     return (mask * background).sum((1, 2, 3)) / background.sum((1, 2, 3)).clamp(min=1)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mfs_lib.errors import ConfigError
 from mfs_lib.faces.folders import PhotoSet, load_photo_set
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.identity import IdentityFeatures
@@ -90,11 +92,19 @@ def _joined(pools: list[Triplets], sizes: list[int], offset: int) -> Triplets | 
 
 
 def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
-    """Pools of an experiment; built once, then read from `folder/pools.pt`."""
+    """Pools of an experiment; built once, then read from `folder/pools.pt`.
+
+    Raises:
+        ConfigError: the folder holds pools that were built from other settings.
+    """
     path = folder / "pools.pt"
+    settings = json.dumps({"seed": experiment.seed, **asdict(experiment.data)}, sort_keys=True)
+    note = folder / "pools.json"
     world = MorphableWorld.load()
     watch = _watch(world, experiment.data.size)
     if path.is_file():
+        if not note.is_file() or note.read_text() != settings:
+            raise ConfigError(f"{folder} holds pools of other data settings or another seed: choose a new run folder")
         sampled, reverse, bank = torch.load(path, weights_only=True, mmap=True)
         joined = Triplets(*reverse) if reverse is not None else None
         return Pools(Triplets(*sampled), joined, IdentityBank(*bank), watch)
@@ -110,5 +120,6 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     fields = [[x.target, x.truth, x.mask, x.source] if x is not None else None for x in (triplets, joint)]
     partial = folder / "pools.partial"
     torch.save([*fields, [bank.embedding, bank.feature_map]], partial)
+    note.write_text(settings)
     partial.replace(path)
     return Pools(triplets, joint, bank, watch)

@@ -30,6 +30,17 @@ from mfs_lib.weights.models import load_sface
 _CHECKPOINT_STEPS = 500
 
 
+def freeze_norms(network: nn.Module) -> None:
+    """Let batch normalisation use its running statistics, its scale and shift still learning.
+
+    The statistics of a small batch depend on who else is in it; in the layer before the picture that noise keeps the
+    loss on a plateau.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.eval()
+
+
 class Trainer:
     """A run: networks, optimiser, data and where it stands."""
 
@@ -41,7 +52,7 @@ class Trainer:
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.sface: SFace = load_sface()
         self.generator = torch.Generator().manual_seed(experiment.seed)
-        self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, experiment.batch, generator=self.generator)
+        self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, generator=self.generator)
         self.watch = pools.watch
         self.optimiser = torch.optim.AdamW(self.student.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
         self.step = 0
@@ -63,8 +74,8 @@ class Trainer:
         rate = schedule.final_lr + (stage.lr - schedule.final_lr) * cosine
         return rate * min(1.0, (in_stage + 1) / schedule.warm_up)
 
-    def losses(self, batch: Batch, out: SwapOutput) -> dict[str, Tensor]:
-        """Every loss of a batch, unweighted, as scalars."""
+    def losses(self, batch: Batch, out: SwapOutput, identity_samples: int) -> dict[str, Tensor]:
+        """Every loss of a batch, unweighted, as scalars; that of identity on so many of its pictures."""
         known = len(batch.target) - batch.free
         weight = losses.difference_weight(batch.target, batch.truth)[:known]
         face, truth = batch.face[:known], batch.truth[:known]
@@ -74,18 +85,17 @@ class Trainer:
             "laplacian": losses.laplacian_loss(out.result[:known], truth, weight),
             "mask": losses.mask_loss(out.mask, batch.face),
             "cover": losses.cover_loss(out.mask, batch.face),
-            "id": self._identity(batch, out.result),
+            "id": self._identity(batch, out.result, identity_samples),
         }
         if batch.free:
             values["tone"] = losses.tone_loss(out.result[known:], batch.target[known:], batch.face[known:])
             values["background"] = losses.background_loss(out.result[known:], batch.target[known:], batch.face[known:])
         return {name: value.mean() for name, value in values.items()}
 
-    def _identity(self, batch: Batch, result: Tensor) -> Tensor:
+    def _identity(self, batch: Batch, result: Tensor, samples: int) -> Tensor:
         """Identity loss of all pictures without truth and of some with it."""
         count = len(result)
-        extra = self.experiment.identity_samples - batch.free
-        shown = torch.randperm(count - batch.free, generator=self.generator)[: max(0, extra)]
+        shown = torch.randperm(count - batch.free, generator=self.generator)[: max(0, samples - batch.free)]
         index = torch.cat([shown, torch.arange(count - batch.free, count)])
         features = self.sface(arcface_view(result[index]))
         return losses.identity_loss(features.embedding, batch.source.embedding[index])
@@ -95,9 +105,14 @@ class Trainer:
         stage, in_stage = self._stage()
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage, in_stage)
-        batch = self.sampler.draw(stage.size)
+        experiment = self.experiment
+        counts = stage.batch if stage.batch.sampled else experiment.batch
+        batch = self.sampler.draw(stage.size, counts)
         self.student.train()
-        values = self.losses(batch, self.student(batch.target, batch.source))
+        if self.step >= experiment.freeze_norms_at:
+            freeze_norms(self.student)
+        out = self.student(batch.target, batch.source)
+        values = self.losses(batch, out, stage.identity_samples or experiment.identity_samples)
         weights = self.experiment.loss
         total = torch.stack([getattr(weights, name) * value for name, value in values.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
@@ -157,6 +172,7 @@ class Trainer:
             self.optimiser.load_state_dict(state["optimiser"])
             self.generator.set_state(state["generator"])
             self.step = state["step"]
+            self._forget_log_after(self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:
         """Train to the last step, or until a time (seconds since the epoch)."""
@@ -171,6 +187,13 @@ class Trainer:
                 if self.step % _CHECKPOINT_STEPS == 0:
                     self.save()
         self.save()
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drop what a stopped run logged after its last checkpoint: those steps are made again."""
+        path = self.folder / "log.jsonl"
+        if path.is_file():
+            lines = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
+            path.write_text("".join(line + "\n" for line in lines))
 
     def _log(self, entry: dict[str, float]) -> None:
         with (self.folder / "log.jsonl").open("a") as log:

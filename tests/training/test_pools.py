@@ -27,6 +27,8 @@ from mfs_lib.training.prepare import Pools
 from mfs_lib.weights.models import load_sface
 from tests.training.conftest import TINY, WATCHED
 
+COUNTS = BatchConfig(sampled=6, reverse=4, free=3)
+
 
 def test_sampled_truths_show_their_sources(world: MorphableWorld) -> None:
     def made(seed: int) -> tuple[Triplets, torch.Tensor]:
@@ -87,14 +89,14 @@ def _toy(count: int, first_source: int) -> Triplets:
 def _sampler(seed: int) -> Sampler:
     bank = IdentityBank(torch.arange(60.0)[:, None], torch.zeros(60, 1, 7, 7).half())
     generator = torch.Generator().manual_seed(seed)
-    return Sampler(_toy(20, 0), _toy(10, 40), bank, BatchConfig(sampled=6, reverse=4, free=3), generator=generator)
+    return Sampler(_toy(20, 0), _toy(10, 40), bank, generator=generator)
 
 
 @pytest.mark.parametrize("size", [64, 32])
 def test_every_target_meets_its_source(size: int) -> None:
     sampler, flips = _sampler(1), set()
     for _ in range(10):
-        batch = sampler.draw(size)
+        batch = sampler.draw(size, COUNTS)
         assert batch.target.shape == (13, 3, size, size) and batch.face.shape == (13, 1, size, size)
         assert batch.free == 3
         assert torch.equal(batch.target, batch.truth)  # equal in the toy pools: coloured alike, mirrored alike
@@ -109,11 +111,11 @@ def test_every_target_meets_its_source(size: int) -> None:
 
 def test_batches_repeat_with_their_seed_and_go_on_from_a_state() -> None:
     first, again, other = _sampler(1), _sampler(1), _sampler(2)
-    a, b, c = (s.draw(64) for s in (first, again, other))
+    a, b, c = (s.draw(64, COUNTS) for s in (first, again, other))
     assert torch.equal(a.target, b.target) and torch.equal(a.source.embedding, b.source.embedding)
     assert not torch.equal(a.target, c.target)
     other.generator.set_state(first.generator.get_state())
-    assert torch.equal(first.draw(64).target, other.draw(64).target)
+    assert torch.equal(first.draw(64, COUNTS).target, other.draw(64, COUNTS).target)
 
 
 def test_pools_are_read_back_as_they_were_built(

@@ -71,8 +71,8 @@ def test_every_loss_is_measured_and_steps_reduce_their_sum(
 ) -> None:
     stages = [{"size": 32, "steps": 100, "lr": 1.0e-2}]
     trainer = Trainer(experiment_from_dict({**TINY, "stages": stages, "identity_samples": 9}), tiny_pools[0], tmp_path)
-    batch = trainer.sampler.draw(32)
-    monkeypatch.setattr(trainer.sampler, "draw", lambda size: batch)
+    batch = trainer.sampler.draw(32, trainer.experiment.batch)
+    monkeypatch.setattr(trainer.sampler, "draw", lambda size, counts: batch)
     values = [trainer.train_step() for _ in range(15)]
     names = {"rec", "raw", "laplacian", "id", "mask", "cover", "tone", "background"}
     assert set(values[0]) == {*names, "total", "gradient"}
