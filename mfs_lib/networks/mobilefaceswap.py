@@ -55,6 +55,7 @@ class MobileFaceSwapConfig:
     detach_mask_input   no gradient from the mask head into the encoder (release)
     first_skip          join the shallowest encoder features to the last decoder's; the release's finest skip lies at
                         a quarter of the input's resolution, too coarse for crops of 128
+    detail_skip         add the target's detail to the network's image, which then draws what is coarser and corrects
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -69,6 +70,7 @@ class MobileFaceSwapConfig:
     kernel_scale: float = 0.3
     detach_mask_input: bool = True
     first_skip: bool = False
+    detail_skip: bool = False
 
     def __post_init__(self) -> None:
         """Raise ConfigError, naming the field, for values that no network can be built from."""
@@ -119,9 +121,12 @@ class StaticSwapper(nn.Module):
         mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2),
         declare_biases: bool = False,
         first_skip: bool = False,
+        detail_skip: bool = False,
     ) -> None:
         super().__init__()
-        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases, first_skip=first_skip)
+        self.idn = StaticIdentityNetwork(
+            channels=channels, declare_biases=declare_biases, first_skip=first_skip, detail_skip=detail_skip
+        )
         self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels)
 
     def forward(self, target: Tensor) -> SwapOutput:
@@ -148,7 +153,9 @@ class MobileFaceSwap(nn.Module):
             kernel_base=config.kernel_base,
             kernel_scale=config.kernel_scale,
         )
-        self.idn = IdentityDynamicNetwork(channels=config.channels, first_skip=config.first_skip)
+        self.idn = IdentityDynamicNetwork(
+            channels=config.channels, first_skip=config.first_skip, detail_skip=config.detail_skip
+        )
         self.fusion = FusionMask(inputs=config.channels[-1], channels=config.mask_channels)
 
     def use_backend(self, backend: Backend) -> None:
@@ -187,6 +194,7 @@ class MobileFaceSwap(nn.Module):
             channels=self.config.channels,
             mask_channels=self.config.mask_channels,
             first_skip=self.config.first_skip,
+            detail_skip=self.config.detail_skip,
         )
         static.idn.final = copy.deepcopy(self.idn.final)
         static.fusion = copy.deepcopy(self.fusion)
