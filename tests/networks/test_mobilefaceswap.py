@@ -59,6 +59,29 @@ def test_specialised_network_at_full_width() -> None:
         torch.testing.assert_close(got, expected[1:], rtol=0, atol=1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("option", ["first_skip", "detail_skip"])
+def test_specialised_network_keeps_the_skips(option: str) -> None:
+    torch.manual_seed(4)
+    model = MobileFaceSwap(dataclasses.replace(SMALL, **{option: True})).eval()
+    randomise_norms(model)
+    identity, target = random_identities(1, config=model.config), torch.rand(1, 3, 64, 64)
+    expected = model(target, identity)
+    torch.testing.assert_close(model.specialise(identity)(target).raw, expected.raw, rtol=0, atol=1e-5)
+    plain = MobileFaceSwap(SMALL).eval()
+    own = plain.state_dict()
+    plain.load_state_dict({k: v if v.shape == own[k].shape else own[k] for k, v in model.state_dict().items()})
+    assert (plain(target, identity).raw - expected.raw).abs().max() > 1e-3
+
+
+def test_added_detail_is_what_the_mean_takes() -> None:
+    target = torch.rand(1, 3, 64, 64) * 0.2 + 0.4
+    flat = torch.full_like(target, 0.5)
+    detailed = idn.add_detail(flat, target)
+    assert (detailed - flat).std() > 0.8 * target.std()
+    torch.testing.assert_close(idn.add_detail(flat, flat), flat)
+
+
 def test_specialised_network_is_plain_and_leaves_the_model_alone(small_model: MobileFaceSwap) -> None:
     small_model.train()
     before = {name: value.clone() for name, value in small_model.state_dict().items()}
