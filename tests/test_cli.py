@@ -285,7 +285,8 @@ def test_process_error_has_no_traceback(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_no_traceback_and_no_file(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     program = (
-        "import sys, time, mfs_lib.swapping as s\n"
+        "import signal, sys, time, mfs_lib.swapping as s\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits it ignored\n"
         "from mfs_lib import cli\n"
         "def load(*a, **k):\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "s.Swapper.load = load\n"

@@ -112,50 +112,52 @@ def _arrow(axes: Axes, start: Box, end: Box, arrow: Arrow) -> None:
         )
 
 
+_SWAP_FLOW = {
+    "photo": Box(0.6, 4.0, "source\nphoto", 0.9),
+    "id": Box(2.2, 4.0, "identity\nnetwork", colour=BLUE),
+    "iin": Box(4.1, 4.0, "injection\nnetwork", colour=BLUE),
+    "weights": Box(6.0, 4.0, "weights of\nthe mobile net", 1.25, colour=BLUE),
+    "frame": Box(0.6, 2.9, "target\nframe", 0.9),
+    "align": Box(2.2, 2.9, "detect,\nalign", colour=GREEN),
+    "idn": Box(6.0, 2.9, "mobile network\n+ fusion mask", 1.25, colour=GREEN),
+    "paste": Box(7.75, 2.9, "paste back", colour=GREEN),
+    "mark": Box(9.2, 2.9, "mark as\nsynthetic", 0.95, colour=GREEN),
+}
+_LEARN_FLOW = {
+    "faces": Box(0.6, 1.5, "faces", 0.9),
+    "pairs": Box(2.2, 1.5, "source,\ntarget", colour=ORANGE),
+    "teacher": Box(4.1, 1.5, "teacher, or\nexact swap", colour=ORANGE),
+    "losses": Box(6.0, 1.5, "losses", 1.25, colour=ORANGE),
+    "student": Box(4.1, 0.4, "student", colour=ORANGE),
+    "swap": Box(6.0, 0.4, "its swap", 1.25, colour=ORANGE),
+    "judges": Box(7.75, 0.4, "frozen judges", colour=VERMILION),
+    "results": Box(9.2, 0.4, "results", 0.95, colour=VERMILION),
+}
+_FLOW_ARROWS = [
+    Arrow("photo", "id", "align"),
+    Arrow("id", "iin", "$z$, $f$"),
+    Arrow("iin", "weights"),
+    Arrow("weights", "idn", "write"),
+    Arrow("frame", "align"),
+    Arrow("align", "idn", "target crop"),
+    Arrow("idn", "paste"),
+    Arrow("paste", "mark"),
+    Arrow("faces", "pairs"),
+    Arrow("pairs", "teacher"),
+    Arrow("teacher", "losses", "wanted"),
+    Arrow("pairs", "student"),
+    Arrow("student", "swap"),
+    Arrow("swap", "losses", "made"),
+    Arrow("losses", "student", "gradient", dashed=True),
+    Arrow("swap", "judges"),
+    Arrow("judges", "results"),
+]
+
+
 def two_flows() -> Figure:
     """How this project uses its parts: swapping (weights once for each person, then frame after frame) and learning."""
-    swap = {
-        "photo": Box(0.6, 4.0, "source\nphoto", 0.9),
-        "id": Box(2.2, 4.0, "identity\nnetwork", colour=BLUE),
-        "iin": Box(4.1, 4.0, "injection\nnetwork", colour=BLUE),
-        "weights": Box(6.0, 4.0, "weights of\nthe mobile net", 1.25, colour=BLUE),
-        "frame": Box(0.6, 2.9, "target\nframe", 0.9),
-        "align": Box(2.2, 2.9, "detect,\nalign", colour=GREEN),
-        "idn": Box(6.0, 2.9, "mobile network\n+ fusion mask", 1.25, colour=GREEN),
-        "paste": Box(7.75, 2.9, "paste back", colour=GREEN),
-        "mark": Box(9.2, 2.9, "mark as\nsynthetic", 0.95, colour=GREEN),
-    }
-    learn = {
-        "faces": Box(0.6, 1.5, "faces", 0.9),
-        "pairs": Box(2.2, 1.5, "source,\ntarget", colour=ORANGE),
-        "teacher": Box(4.1, 1.5, "teacher, or\nexact swap", colour=ORANGE),
-        "losses": Box(6.0, 1.5, "losses", 1.25, colour=ORANGE),
-        "student": Box(4.1, 0.4, "student", colour=ORANGE),
-        "swap": Box(6.0, 0.4, "its swap", 1.25, colour=ORANGE),
-        "judges": Box(7.75, 0.4, "frozen judges", colour=VERMILION),
-        "results": Box(9.2, 0.4, "results", 0.95, colour=VERMILION),
-    }
-    arrows = [
-        Arrow("photo", "id", "align"),
-        Arrow("id", "iin", "$z$, $f$"),
-        Arrow("iin", "weights"),
-        Arrow("weights", "idn", "write"),
-        Arrow("frame", "align"),
-        Arrow("align", "idn", "target crop"),
-        Arrow("idn", "paste"),
-        Arrow("paste", "mark"),
-        Arrow("faces", "pairs"),
-        Arrow("pairs", "teacher"),
-        Arrow("teacher", "losses", "wanted"),
-        Arrow("pairs", "student"),
-        Arrow("student", "swap"),
-        Arrow("swap", "losses", "made"),
-        Arrow("losses", "student", "gradient", dashed=True),
-        Arrow("swap", "judges"),
-        Arrow("judges", "results"),
-    ]
     notes = [(0.15, 4.5, "SWAP, once for each person"), (0.15, 3.4, "SWAP, for every frame"), (0.15, 2.0, "LEARN")]
-    return draw_boxes({**swap, **learn}, arrows, notes)
+    return draw_boxes({**_SWAP_FLOW, **_LEARN_FLOW}, _FLOW_ARROWS, notes)
 
 
 def _stage_box(stage: Stage, x: float, y: float, colour: str) -> Box:
