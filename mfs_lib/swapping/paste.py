@@ -33,7 +33,9 @@ from mfs_lib.faces.alignment import invert, scale_of, transform_points
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Detail: TypeAlias = Literal["plain", "residual", "adaptive"]
 DETAILS: tuple[Detail, ...] = ("plain", "residual", "adaptive")
-DEFAULT_DETAIL: Detail = "plain"
+DEFAULT_DETAIL: Detail = "residual"
+"""Chosen by eye with the shipped student on photographs ten times as fine as its crop: its ghosts disturb less than the
+softness of the others."""
 
 Box: TypeAlias = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive."""

@@ -67,7 +67,7 @@ def test_result_describes_what_was_done(make_swapper: MakeSwapper, astronaut: Pi
 
 
 def test_swap_changes_the_face_and_nothing_else(make_swapper: MakeSwapper, astronaut: Pixels, small_face: Face) -> None:
-    result = make_swapper(student=ConstantFace()).swap(astronaut, astronaut)
+    result = make_swapper(student=ConstantFace()).swap(astronaut, astronaut, detail="plain")
     left, top, right, bottom = crop_region(estimate_similarity(small_face.points, 128), 128, 512, 512)
     outside = np.ones((512, 512), dtype=bool)
     outside[top:bottom, left:right] = False
@@ -186,7 +186,7 @@ def test_very_wide_picture(make_swapper: MakeSwapper, astronaut: Pixels, small_f
     swapper = make_swapper(student=ConstantFace())
     person = swapper.prepare(astronaut)
     swapper.detector.faces[:] = faces  # type: ignore[attr-defined]
-    result = swapper.swap(person, wide)
+    result = swapper.swap(person, wide, detail="plain")
     assert tuple(result.image[125, 39_220]) == (255, 0, 0)
     assert (result.image[:, :38_000] == 0).all()
 
