@@ -100,7 +100,7 @@ results: $(READY)  ## print the recorded results as tables
 world: $(READY)  ## rebuild the face world from its photographs
 	$(PY) -m mfs_lib.faces.morphable.build $(ARGS)
 
-# glibc would give every large tensor's memory back and ask for it again, which takes half of the time.
+# glibc would give every large tensor's memory back and ask for it again, and the kernel would clear it each time.
 student: $(READY) $(ASSETS)  ## train the shipped student again (hours on a CPU)
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 $(PY) -m mfs_lib.training.student experiments/first_student.yaml --run runs/first $(ARGS)
 	$(PY) -m mfs_lib.training.ship runs/first --experiment experiments/first_student.yaml
