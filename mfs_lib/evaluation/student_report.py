@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mfs_lib.evaluation.identity_metrics import IdentityScores, embed, identity_scores
 from mfs_lib.evaluation.pose import pose_errors
 from mfs_lib.faces.alignment import arcface_view
-from mfs_lib.faces.folders import PhotoSet, load_photo_set
+from mfs_lib.faces.folders import load_photo_set
 from mfs_lib.faces.manifests import available
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.identity import IdentityFeatures
@@ -76,10 +76,6 @@ def world_pairs(student: MobileFaceSwap, count: int, size: int, seed: int = WORL
     return Pairs(gallery, owner, onto, swap_all(student, onto, identity_of(gallery), owner), torch.cat(truths))
 
 
-def _crops(photos: PhotoSet, index: list[int]) -> Tensor:
-    return torch.from_numpy(photos.crops[index]).permute(0, 3, 1, 2).float() / 255
-
-
 def photo_pairs(student: MobileFaceSwap, name: str, size: int, limit: int = 700) -> Pairs:
     """Held-out photographs: every person's neutral (or only) picture onto another's smiling (or only) one."""
     photos = load_photo_set(name, "test", size)
@@ -88,7 +84,7 @@ def photo_pairs(student: MobileFaceSwap, name: str, size: int, limit: int = 700)
     pairs = [(a, b) for a in range(len(first)) for b in second if photos.people[first[a]] != photos.people[b]]
     chosen = np.random.default_rng(0).permutation(len(pairs))[:limit]
     owner = torch.tensor([pairs[i][0] for i in chosen])
-    gallery, target = _crops(photos, first), _crops(photos, [pairs[i][1] for i in chosen])
+    gallery, target = photos.pictures(first), photos.pictures(pairs[i][1] for i in chosen)
     return Pairs(gallery, owner, target, swap_all(student, target, identity_of(gallery), owner))
 
 

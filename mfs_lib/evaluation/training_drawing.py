@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +97,7 @@ def pairs_of(photos: PhotoSet, count: int, *, seed: int = 0) -> tuple[Tensor, Te
         raise InputError("The set has no neutral and smiling photographs of different people.")
     order = np.random.default_rng(seed).permutation(len(pairs))[:count]
     chosen = np.array(pairs)[order]
-    return crops(photos, chosen[:, 0]), crops(photos, chosen[:, 1])
-
-
-def crops(photos: PhotoSet, indices: Iterable[int]) -> Tensor:
-    """Aligned crops (N, 3, S, S) in [0, 1] of the photographs with these indices."""
-    index = np.fromiter(indices, dtype=np.intp)
-    return torch.from_numpy(photos.crops[index]).permute(0, 3, 1, 2).float() / 255
+    return photos.pictures(chosen[:, 0]), photos.pictures(chosen[:, 1])
 
 
 def every_pair(

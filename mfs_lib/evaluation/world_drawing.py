@@ -14,8 +14,9 @@ from torch import Tensor
 
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.sheets import to_pixels
+from mfs_lib.faces.mesh import FACE_OVAL
 from mfs_lib.faces.morphable import Attributes, Identity, MorphableWorld
-from mfs_lib.faces.morphable.frame import CROP_FRACTION, FACE_OVAL, GRID
+from mfs_lib.faces.morphable.frame import CROP_FRACTION, GRID
 from mfs_lib.faces.morphable.model import REGIONS, MorphableModel
 from mfs_lib.figures import COLOURS
 
@@ -31,9 +32,9 @@ def plain_attributes(model: MorphableModel, count: int) -> Attributes:
 
     light = torch.cat([zeros(3), torch.ones(count, 3)], 1)
     return Attributes(
-        surround=zeros(model.surround_codes.shape[1]), expression=zeros(model.expression_codes.shape[1]),
-        angles=zeros(3), framing=zeros(4), light=light, colour=zeros(6), degrade=zeros(3),
-        background=torch.full((count, 3, 64, 64), GREY), occluder=zeros(12),
+        surround=zeros(model.surround_codes.shape[1]), head=zeros(model.shape_codes.shape[1]),
+        expression=zeros(model.expression_codes.shape[1]), angles=zeros(3), framing=zeros(4), light=light,
+        colour=zeros(6), degrade=zeros(3), background=torch.full((count, 3, 64, 64), GREY), occluder=zeros(12),
     )  # fmt: skip
 
 
@@ -105,24 +106,16 @@ def painting_steps(
 
     Returns their names and the pictures (N, 3, S, S); the last one has all of them.
     """
-    order = ("expression", "angles", "framing", "surround", "background", "light", "colour", "occluder", "degrade")
-    names = (
-        "mean hair",
-        "expression",
-        "pose",
-        "framing",
-        "hair",
-        "background",
-        "light",
-        "colour",
-        "occluder",
-        "camera",
-    )
+    order = {
+        "expression": ("expression",), "pose": ("angles",), "framing": ("framing",), "hair": ("surround", "head"),
+        "background": ("background",), "light": ("light",), "colour": ("colour",), "occluder": ("occluder",),
+        "camera": ("degrade",),
+    }  # fmt: skip
     shown = [plain_attributes(world.model, 1)]
-    for part in order:
-        shown.append(replace(shown[-1], **{part: getattr(how, part)}))
+    for parts in order.values():
+        shown.append(replace(shown[-1], **{part: getattr(how, part) for part in parts}))
     pictures = [world.render(who, attributes, size=size).image for attributes in shown]
-    return list(names), torch.cat(pictures)
+    return ["mean hair", *order], torch.cat(pictures)
 
 
 def turned(attributes: Attributes, yaws: Sequence[float], pitches: Sequence[float] = ()) -> Attributes:

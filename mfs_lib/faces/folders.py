@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image as PillowImage
 from PIL import ImageOps
+from torch import Tensor
 from tqdm import tqdm
 
 from mfs_lib.errors import InputError, NoFaceError
@@ -34,7 +36,7 @@ from mfs_lib.faces.alignment import (
     invert,
     transform_points,
 )
-from mfs_lib.faces.mesh import mesh_landmarks
+from mfs_lib.faces.mesh import five_points, mesh_landmarks
 from mfs_lib.weights.manifest import entry
 from mfs_lib.weights.models import default_mesh, load_detector
 from mfs_lib.weights.registry import cache_folder, file_sha256
@@ -50,7 +52,6 @@ MESH_TOLERANCE = 0.35
 """Largest mean distance, in eye distances, between the detector's five points and those of the mesh."""
 
 _VERSION = 2  # of the cached files; raise it when finding or cutting changes
-_MESH_FIVE = ((33, 133), (362, 263), (1, 1), (61, 61), (291, 291))  # pairs whose means are the five points
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,11 @@ class PhotoSet:
     def size(self) -> int:
         """Side of the crops in pixels."""
         return int(self.crops.shape[1])
+
+    def pictures(self, indices: Iterable[int]) -> Tensor:
+        """Crops (N, 3, S, S) in [0, 1] of the photographs with these indices."""
+        chosen = np.fromiter(indices, dtype=np.intp)
+        return torch.from_numpy(self.crops[chosen]).permute(0, 3, 1, 2).float() / 255
 
     def select(self, indices: Iterable[int]) -> PhotoSet:
         """The photographs with these indices, in this order; `rejected` is dropped."""
@@ -245,7 +251,7 @@ def mesh_disagreement(points: FloatArray, mesh: FloatArray) -> float:
 
     For a side view the eyes are close together in the image; half of the distance from eyes to mouth is the least unit.
     """
-    same = np.stack([(mesh[a, :2] + mesh[b, :2]) / 2 for a, b in _MESH_FIVE])
+    same = five_points(mesh)
     height = np.linalg.norm(points[:2].mean(axis=0) - points[3:].mean(axis=0))
     unit = max(float(np.linalg.norm(points[0] - points[1])), 0.5 * float(height), 1e-6)
     return float(np.linalg.norm(points - same, axis=1).mean()) / unit

@@ -21,7 +21,15 @@ FACE_OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-"""The 36 points around the face, in order."""
+"""The 36 points along the outline of the face, clockwise from the top."""
+
+FIVE_FROM_MESH: tuple[tuple[int, ...], ...] = ((33, 133), (362, 263), (1,), (61,), (291,))
+"""Points whose means stand for the five of alignment, image-left first."""
+
+
+def five_points(mesh: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The five alignment points (5, 2) of a mesh (468, 2 or more)."""
+    return np.stack([mesh[list(index), :2].mean(axis=0) for index in FIVE_FROM_MESH])
 
 
 def mesh_landmarks(image: Image, face: Face, *, mesh: FaceMesh | None = None, passes: int = 2) -> FloatArray:

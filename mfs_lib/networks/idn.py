@@ -70,21 +70,6 @@ def final_layers(channels: int) -> nn.Sequential:
     )
 
 
-DETAIL = 8
-"""Side in pixels of the mean that separates a picture's detail from what the network draws itself (`detail_skip`)."""
-
-
-def add_detail(image: Tensor, target: Tensor) -> Tensor:
-    """The network's image (B,3,H,W) with the target's detail on top, clipped to [0,1].
-
-    The network then draws the coarse picture and learns to take out or change the detail that isn't the source's.
-    """
-    coarse = functional.interpolate(
-        functional.avg_pool2d(target, DETAIL), scale_factor=float(DETAIL), mode="bilinear", align_corners=False
-    )
-    return (image + target - coarse).clamp(0.0, 1.0)
-
-
 def injected_layer(x: Tensor, weights: LayerWeights, *, up: bool = False, backend: Backend = "reference") -> Tensor:
     """Depthwise, pointwise and activation with the weights of each sample's own identity.
 
@@ -110,8 +95,7 @@ class IdentityDynamicNetwork(nn.Module):
     """The mobile network with its weights still open: they are an argument of `forward`.
 
     `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time. `first_skip` joins
-    the shallowest encoder features to the last decoder's and `detail_skip` adds the target's detail to the image (see
-    `add_detail`); the release does neither.
+    the shallowest encoder features to the last decoder's; the release doesn't.
     """
 
     def __init__(
@@ -120,19 +104,19 @@ class IdentityDynamicNetwork(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         backend: Backend = "reference",
         first_skip: bool = False,
-        detail_skip: bool = False,
     ) -> None:
         super().__init__()
         self.backend: Backend = backend
         self.first_skip = first_skip
-        self.detail_skip = detail_skip
         self.final = final_layers(channels[0] * (2 if first_skip else 1))
 
-    def forward(self, target: Tensor, weights: IdnWeights) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, target: Tensor, weights: IdnWeights, *, levels: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """`target` (B,3,H,W) in [0,1], weights of B identities or of one -> image (B,3,H,W) in [0,1], features.
 
-        The features are the encoder's deepest, (B,512,H/32,W/32). Raises InputError for a size that is not a multiple
-        of 32, or a number of identities that is neither 1 nor B.
+        The features are the encoder's deepest, (B,512,H/32,W/32). `levels` receives those of every decoder layer. Raises
+        InputError for a size that is not a multiple of 32, or a number of identities that is neither 1 nor B.
         """
         check_target(target)
         if len(weights) not in (1, target.shape[0]):
@@ -147,10 +131,11 @@ class IdentityDynamicNetwork(nn.Module):
         deepest = skips.pop()
         for layer in weights.decoder:
             x = injected_layer(x, layer, up=True, backend=self.backend)
+            if levels is not None:
+                levels.append(x)
             if len(skips) > 1 or self.first_skip:  # the release never uses the shallowest encoder features
                 x = torch.cat((x, skips.pop()), dim=1)
-        image = (1.0 + torch.tanh(run_final(self.final, x, backend=self.backend))) / 2.0
-        return (add_detail(image, target) if self.detail_skip else image), deepest
+        return (1.0 + torch.tanh(run_final(self.final, x, backend=self.backend))) / 2.0, deepest
 
 
 def _static_layer(inputs: int, outputs: int, *, size: int, stride: int, bias: bool) -> nn.Sequential:
@@ -174,11 +159,9 @@ class StaticIdentityNetwork(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         declare_biases: bool = False,
         first_skip: bool = False,
-        detail_skip: bool = False,
     ) -> None:
         super().__init__()
         self.first_skip = first_skip
-        self.detail_skip = detail_skip
         encoder, decoder = layer_channels(channels)
         self.encoder = nn.ModuleList(_static_layer(i, o, size=4, stride=2, bias=declare_biases) for i, o in encoder)
         self.decoder = nn.ModuleList(
@@ -211,5 +194,4 @@ class StaticIdentityNetwork(nn.Module):
             x = stage(x)
             if len(skips) > 1 or self.first_skip:
                 x = torch.cat((x, skips.pop()), dim=1)
-        image = (1.0 + torch.tanh(cast(Tensor, self.final(x)))) / 2.0
-        return (add_detail(image, target) if self.detail_skip else image), deepest
+        return (1.0 + torch.tanh(cast(Tensor, self.final(x)))) / 2.0, deepest

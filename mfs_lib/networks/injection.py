@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.modulation import Modulated, WeightModulation
-from mfs_lib.networks.predictor import PredictorInput, WeightPredictor
+from mfs_lib.networks.predictor import ENCODER_KERNEL, PredictorInput, WeightPredictor
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,15 @@ class IdentityInjectionNetwork(nn.Module):
         predictor_width: int | None = None,
         kernel_base: bool = False,
         kernel_scale: float = 0.3,
+        code_dim: int = 0,
     ) -> None:
         super().__init__()
         encoder, decoder = layer_channels(channels)
+        style = embedding_dim + code_dim
 
         def modulations(pairs: tuple[tuple[int, int], ...]) -> nn.ModuleList:
             return nn.ModuleList(
-                WeightModulation(inputs=i, outputs=o, embedding_dim=embedding_dim, plus_one=plus_one) for i, o in pairs
+                WeightModulation(inputs=i, outputs=o, embedding_dim=style, plus_one=plus_one) for i, o in pairs
             )
 
         self.encoder_modulation = modulations(encoder)
@@ -91,19 +95,26 @@ class IdentityInjectionNetwork(nn.Module):
             base=kernel_base,
             scale=kernel_scale,
         )
+        self.code = nn.Linear(self.predictor.trunk * ENCODER_KERNEL**2, code_dim) if code_dim else None
+
+    def identity_code(self, hidden: Tensor) -> Tensor | None:
+        """The predictor's `hidden` (B,trunk,4,4) -> code (B,code_dim) of unit length; None where the network has none."""
+        return None if self.code is None else functional.normalize(self.code(hidden.flatten(1)), dim=1)
 
     def forward(self, identity: IdentityFeatures) -> IdnWeights:
         """Embeddings (B,E) of unit length and feature maps (B,C,7,7) -> weights of B identities."""
-        encoder, decoder = self.predictor(identity)
+        hidden = self.predictor.hidden(identity)
+        encoder, decoder = self.predictor.kernels(hidden)
+        code = self.identity_code(hidden)
+        style = identity.embedding if code is None else torch.cat((identity.embedding, code), 1)
         return IdnWeights(
-            self._layers(self.encoder_modulation, encoder, identity.embedding),
-            self._layers(self.decoder_modulation, decoder, identity.embedding),
+            self._layers(self.encoder_modulation, encoder, style), self._layers(self.decoder_modulation, decoder, style)
         )
 
     @staticmethod
-    def _layers(modulations: nn.ModuleList, kernels: tuple[Tensor, ...], embedding: Tensor) -> tuple[LayerWeights, ...]:
+    def _layers(modulations: nn.ModuleList, kernels: tuple[Tensor, ...], style: Tensor) -> tuple[LayerWeights, ...]:
         return tuple(
-            LayerWeights(kernel, modulation(embedding)) for modulation, kernel in zip(modulations, kernels, strict=True)
+            LayerWeights(kernel, modulation(style)) for modulation, kernel in zip(modulations, kernels, strict=True)
         )
 
 

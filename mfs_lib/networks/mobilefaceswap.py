@@ -52,10 +52,11 @@ class MobileFaceSwapConfig:
     predictor_width     None, or the cap of every hidden width of a compact weight predictor with 1x1 heads
     kernel_base         learn kernels common to all identities; the prediction is added to them
     kernel_scale        factor of the prediction when `kernel_base`
+    code_dim            length of a code that the predictor's first features give and that is joined to the embedding
+                        for the modulation; the release has none (0)
     detach_mask_input   no gradient from the mask head into the encoder (release)
     first_skip          join the shallowest encoder features to the last decoder's; the release's finest skip lies at
                         a quarter of the input's resolution, too coarse for crops of 128
-    detail_skip         add the target's detail to the network's image, which then draws what is coarser and corrects
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -68,9 +69,9 @@ class MobileFaceSwapConfig:
     predictor_width: int | None = None
     kernel_base: bool = False
     kernel_scale: float = 0.3
+    code_dim: int = 0
     detach_mask_input: bool = True
     first_skip: bool = False
-    detail_skip: bool = False
 
     def __post_init__(self) -> None:
         """Raise ConfigError, naming the field, for values that no network can be built from."""
@@ -81,6 +82,8 @@ class MobileFaceSwapConfig:
         for name in ("embedding_dim", "feature_channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.code_dim < 0:
+            raise ConfigError(f"code_dim must be 0 (none) or positive, got {self.code_dim}")
         if self.feature_size < 4:
             raise ConfigError(f"feature_size must be at least 4, got {self.feature_size}")
         if self.predictor_input not in get_args(PredictorInput):
@@ -121,12 +124,9 @@ class StaticSwapper(nn.Module):
         mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2),
         declare_biases: bool = False,
         first_skip: bool = False,
-        detail_skip: bool = False,
     ) -> None:
         super().__init__()
-        self.idn = StaticIdentityNetwork(
-            channels=channels, declare_biases=declare_biases, first_skip=first_skip, detail_skip=detail_skip
-        )
+        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases, first_skip=first_skip)
         self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels)
 
     def forward(self, target: Tensor) -> SwapOutput:
@@ -152,10 +152,9 @@ class MobileFaceSwap(nn.Module):
             predictor_width=config.predictor_width,
             kernel_base=config.kernel_base,
             kernel_scale=config.kernel_scale,
+            code_dim=config.code_dim,
         )
-        self.idn = IdentityDynamicNetwork(
-            channels=config.channels, first_skip=config.first_skip, detail_skip=config.detail_skip
-        )
+        self.idn = IdentityDynamicNetwork(channels=config.channels, first_skip=config.first_skip)
         self.fusion = FusionMask(inputs=config.channels[-1], channels=config.mask_channels)
 
     def use_backend(self, backend: Backend) -> None:
@@ -170,9 +169,12 @@ class MobileFaceSwap(nn.Module):
         weights: IdnWeights = self.iin(identity)
         return weights
 
-    def apply_weights(self, target: Tensor, weights: IdnWeights) -> SwapOutput:
-        """Swap onto `target` (B,3,H,W) with the weights of B people, one for each, or of one person for all."""
-        raw, deepest = self.idn(target, weights)
+    def apply_weights(self, target: Tensor, weights: IdnWeights, *, levels: list[Tensor] | None = None) -> SwapOutput:
+        """Swap onto `target` (B,3,H,W) with the weights of B people, one for each, or of one person for all.
+
+        `levels`, a list, receives the decoder's features, coarsest first: what multi-scale supervision reads.
+        """
+        raw, deepest = self.idn(target, weights, levels=levels)
         mask = self.fusion(deepest.detach() if self.config.detach_mask_input else deepest)
         return SwapOutput(composite(raw, mask, target), raw, mask)
 
@@ -194,7 +196,6 @@ class MobileFaceSwap(nn.Module):
             channels=self.config.channels,
             mask_channels=self.config.mask_channels,
             first_skip=self.config.first_skip,
-            detail_skip=self.config.detail_skip,
         )
         static.idn.final = copy.deepcopy(self.idn.final)
         static.fusion = copy.deepcopy(self.fusion)

@@ -46,17 +46,18 @@ class LossConfig:
     cover: float = 0.5
     tone: float = 10.0
     background: float = 10.0
+    multiscale: float = 0.0
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """Part of a run at one resolution; `batch` and `identity_samples` replace the experiment's unless empty."""
+    """Part of a run at one resolution; `batch` and `identity_samples`, where given, replace the experiment's."""
 
     size: int = 64
     steps: int = 100
     lr: float = 2e-3
-    batch: BatchConfig = field(default_factory=lambda: BatchConfig(sampled=0))
-    identity_samples: int = 0
+    batch: BatchConfig | None = None
+    identity_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class StudentExperiment:
     network: MobileFaceSwapConfig = field(default_factory=MobileFaceSwapConfig)
     data: DataConfig = field(default_factory=DataConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
-    identity_samples: int = 4
+    identity_samples: int = 4  # pictures of a batch that the identity loss sees; 0 trains without that loss
+    start: str = ""  # weights to begin from: a shipped student's name or a .safetensors file; without it, at random
+    code_steps: int = 0  # steps of `learn_code` before the first picture
     loss: LossConfig = field(default_factory=LossConfig)
     stages: tuple[StageConfig, ...] = (StageConfig(),)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -96,6 +99,8 @@ _PARTS: dict[str, type] = {
 
 def _fits(value: object, default: object) -> bool:
     """True where a value is of its default's kind; whole numbers do for fractions, truth values for neither."""
+    if default is None:
+        return isinstance(value, int | BatchConfig) and not isinstance(value, bool)
     if isinstance(default, float | int):
         kinds = int | float if isinstance(default, float) else int
         return isinstance(value, kinds) and not isinstance(value, bool)

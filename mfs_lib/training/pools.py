@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.folders import PhotoSet
-from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training.warp_swap import face_map, mesh_yaw, warp_swap
@@ -52,11 +51,6 @@ class Triplets:
         return len(self.target)
 
 
-def to_uint8(image: Tensor) -> Tensor:
-    """[0, 1] float to uint8."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
 @torch.no_grad()
 def describe(images: Tensor, network: SFace, batch: int = 32) -> IdentityBank:
     """Identity features of (N, 3, S, S) uint8 aligned crops."""
@@ -66,28 +60,6 @@ def describe(images: Tensor, network: SFace, batch: int = 32) -> IdentityBank:
         embeddings.append(features.embedding)
         maps.append(features.feature_map.half())
     return IdentityBank(torch.cat(embeddings), torch.cat(maps))
-
-
-def sampled_triplets(
-    world: MorphableWorld, *, people: int, count: int, size: int, generator: torch.Generator, batch: int = 25
-) -> tuple[Triplets, Tensor]:
-    """Sampled people: `count` (target, truth, mask) whose sources are `people` pictures (people, 3, S, S), returned too."""
-    faces = world.sample_identities(people, generator)
-    sources = []
-    for start in tqdm(range(0, people, batch), desc="sampled sources"):
-        who = faces[slice(start, start + batch)]
-        how = world.sample_attributes(len(who), generator, wearers=who, occluded=0.1)
-        sources.append(to_uint8(world.render(who, how, size=size).image))
-    owner = torch.randint(0, people, (count,), generator=generator)
-    rows: list[tuple[Tensor, Tensor, Tensor]] = []
-    for start in tqdm(range(0, count, batch), desc="sampled triplets"):
-        index = owner[start : start + batch]
-        target = world.sample(len(index), generator, size=size)
-        truth = world.render(faces[index], target.attributes, size=size, matrix=target.matrix)
-        mask = torch.maximum(target.face_mask, truth.face_mask)
-        rows.append((to_uint8(target.image), to_uint8(truth.image), to_uint8(mask)))
-    target_u8, truth_u8, mask_u8 = (torch.cat(column) for column in zip(*rows, strict=True))
-    return Triplets(target_u8, truth_u8, mask_u8, owner[:, None].repeat(1, 2)), torch.cat(sources)
 
 
 def photo_sources(photos: PhotoSet) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mfs_lib.errors import ConfigError
 from mfs_lib.faces.folders import PhotoSet, load_photo_set
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.identity import IdentityFeatures
+from mfs_lib.networks.sface import SFace
 from mfs_lib.training.config import StudentExperiment
 from mfs_lib.training.pools import (
     IdentityBank,
@@ -22,8 +24,8 @@ from mfs_lib.training.pools import (
     describe,
     photo_sources,
     reverse_triplets,
-    sampled_triplets,
 )
+from mfs_lib.training.sampled import sampled_pool
 from mfs_lib.weights.models import load_mesh, load_sface
 
 _WATCHED = 48
@@ -55,14 +57,15 @@ class Pools:
     sampled: Triplets
     reverse: Triplets | None
     bank: IdentityBank
+    codes: Tensor  # (K, D) identity codes of the bank's first K pictures: those of sampled people
     watch: Watched
 
 
-def _watch(world: MorphableWorld, size: int) -> Watched:
-    generator = torch.Generator().manual_seed(_WATCH_SEED)
+def _watch(size: int, sface: SFace) -> Watched:
+    world, generator = MorphableWorld.load(), torch.Generator().manual_seed(_WATCH_SEED)
     sources, targets = world.sample(_WATCHED, generator, size=size), world.sample(_WATCHED, generator, size=size)
     truth = world.swap(identity_of=sources, attributes_of=targets).image
-    bank = describe((sources.image * 255).round().to(torch.uint8), load_sface())
+    bank = describe((sources.image * 255).round().to(torch.uint8), sface)
     return Watched(sources.image, targets.image, truth, bank[torch.arange(_WATCHED)])
 
 
@@ -91,6 +94,26 @@ def _joined(pools: list[Triplets], sizes: list[int], offset: int) -> Triplets | 
     return Triplets(target, truth, mask, torch.cat(shifted))
 
 
+def _build(experiment: StudentExperiment) -> dict[str, object]:
+    """Everything that is stored: tensors in plain lists, so that reading them back can run no code."""
+    data, sface = experiment.data, load_sface()
+    pool = sampled_pool(
+        people=data.people, count=data.triplets, size=data.size, seed=experiment.seed, processes=os.cpu_count() or 1
+    )
+    photos, pictures = _photographs(experiment)
+    joint = _joined(photos, [len(p) for p in pictures], len(pool.sources))
+    bank, watch = describe(torch.cat([pool.sources, *pictures]), sface), _watch(data.size, sface)
+    return {
+        "sampled": _fields(pool.triplets), "reverse": _fields(joint) if joint else [],
+        "bank": [bank.embedding, bank.feature_map], "codes": pool.codes,
+        "watch": [watch.sources, watch.target, watch.truth], "watch_identity": [*watch.source],
+    }  # fmt: skip
+
+
+def _fields(triplets: Triplets) -> list[Tensor]:
+    return [triplets.target, triplets.truth, triplets.mask, triplets.source]
+
+
 def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     """Pools of an experiment; built once, then read from `folder/pools.pt`.
 
@@ -100,26 +123,17 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     path = folder / "pools.pt"
     settings = json.dumps({"seed": experiment.seed, **asdict(experiment.data)}, sort_keys=True)
     note = folder / "pools.json"
-    world = MorphableWorld.load()
-    watch = _watch(world, experiment.data.size)
     if path.is_file():
         if not note.is_file() or note.read_text() != settings:
             raise ConfigError(f"{folder} holds pools of other data settings or another seed: choose a new run folder")
-        sampled, reverse, bank = torch.load(path, weights_only=True, mmap=True)
-        joined = Triplets(*reverse) if reverse is not None else None
-        return Pools(Triplets(*sampled), joined, IdentityBank(*bank), watch)
-    generator = torch.Generator().manual_seed(experiment.seed)
-    data = experiment.data
-    triplets, sources = sampled_triplets(
-        world, people=data.people, count=data.triplets, size=data.size, generator=generator
-    )
-    photos, pictures = _photographs(experiment)
-    bank = describe(torch.cat([sources, *pictures]), load_sface())
-    joint = _joined(photos, [len(p) for p in pictures], len(sources))
-    folder.mkdir(parents=True, exist_ok=True)
-    fields = [[x.target, x.truth, x.mask, x.source] if x is not None else None for x in (triplets, joint)]
-    partial = folder / "pools.partial"
-    torch.save([*fields, [bank.embedding, bank.feature_map]], partial)
-    note.write_text(settings)
-    partial.replace(path)
-    return Pools(triplets, joint, bank, watch)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / "pools.partial"
+        torch.save(_build(experiment), partial)
+        note.write_text(settings)
+        partial.replace(path)
+    stored = torch.load(path, weights_only=True, mmap=True)
+    reverse = Triplets(*stored["reverse"]) if stored["reverse"] else None
+    sources, target, truth = stored["watch"]
+    watch = Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
+    return Pools(Triplets(*stored["sampled"]), reverse, IdentityBank(*stored["bank"]), stored["codes"], watch)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from mfs_lib.errors import AssetError
+from mfs_lib.faces.folders import GROUPS
 from mfs_lib.faces.manifests import available, files
 from mfs_lib.faces.morphable.model import MODEL_FILE
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
@@ -24,8 +25,9 @@ def data_digests(experiment: StudentExperiment) -> dict[str, str]:
     """SHA-256 of the morphable model and of each set of photographs in training, by name."""
     digests = {"data_morphable_sha256": file_digest(MODEL_FILE)}
     for name in experiment.data.photos:
-        members = ("london_neutral", "london_smiling") if name == "london" else (name,)
-        paths = [path for member in members if available(member) for path in files(member, split="train")]
+        paths = [
+            path for member in GROUPS.get(name, (name,)) if available(member) for path in files(member, split="train")
+        ]
         digests[f"data_{name}_sha256"] = file_digest(*paths)
     return digests
 

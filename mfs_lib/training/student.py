@@ -17,15 +17,19 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
 from mfs_lib.training.batches import Batch, Sampler
 from mfs_lib.training.config import StageConfig, StudentExperiment, load_experiment
+from mfs_lib.training.identity_code import explained_by_embedding, learn_code
+from mfs_lib.training.multiscale import MultiScaleHeads
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.samples import write_samples
 from mfs_lib.weights.models import load_sface
+from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
 
@@ -40,20 +44,36 @@ def freeze_norms(network: nn.Module) -> None:
             module.eval()
 
 
+def _first_weights(experiment: StudentExperiment) -> MobileFaceSwap:
+    """The experiment's network at random, or with the weights that it begins from.
+
+    Raises:
+        ConfigError: those are of another network.
+    """
+    if not experiment.start:
+        return MobileFaceSwap(experiment.network)
+    student = load_student(experiment.start)
+    if student.network.config != experiment.network:
+        raise ConfigError(f"the weights of {student.name} are those of another network than the experiment's")
+    return student.network.train()
+
+
 class Trainer:
     """A run: networks, optimiser, data and where it stands."""
 
     def __init__(self, experiment: StudentExperiment, pools: Pools, folder: Path) -> None:
         torch.manual_seed(experiment.seed)
         self.experiment, self.folder = experiment, folder
-        self.student = MobileFaceSwap(experiment.network)
+        self.student = _first_weights(experiment)
         self.student.use_backend("matmul")
-        self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
         self.sface: SFace = load_sface()
         self.generator = torch.Generator().manual_seed(experiment.seed)
         self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, generator=self.generator)
-        self.watch = pools.watch
-        self.optimiser = torch.optim.AdamW(self.student.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.pools, self.watch = pools, pools.watch
+        self.parameters = [*self.student.parameters(), *self.heads.parameters()]
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+        self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +93,20 @@ class Trainer:
         rate = schedule.final_lr + (stage.lr - schedule.final_lr) * cosine
         return rate * min(1.0, (in_stage + 1) / schedule.warm_up)
 
-    def losses(self, batch: Batch, out: SwapOutput, identity_samples: int) -> dict[str, Tensor]:
+    def begin(self) -> None:
+        """Resume, or do what comes before the first step."""
+        if (self.folder / "state.pt").is_file():
+            self.resume()
+        elif self.experiment.code_steps:
+            found = learn_code(
+                self.student.iin, self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
+                generator=self.generator,
+            )  # fmt: skip
+            self.average.load_state_dict(self.student.state_dict())
+            known = explained_by_embedding(self.sampler.bank, self.pools.codes)
+            self._log({"step": 0, "code_explained": found, "embedding_explained": known})
+
+    def losses(self, batch: Batch, out: SwapOutput, levels: list[Tensor], identity_samples: int) -> dict[str, Tensor]:
         """Every loss of a batch, unweighted, as scalars; that of identity on so many of its pictures."""
         known = len(batch.target) - batch.free
         weight = losses.difference_weight(batch.target, batch.truth)[:known]
@@ -84,8 +117,10 @@ class Trainer:
             "laplacian": losses.laplacian_loss(out.result[:known], truth, weight),
             "mask": losses.mask_loss(out.mask, batch.face),
             "cover": losses.cover_loss(out.mask, batch.face),
-            "id": self._identity(batch, out.result, identity_samples),
+            "multiscale": self.heads.loss([x[:known] for x in levels], truth, face, weight),
         }
+        if identity_samples:
+            values["id"] = self._identity(batch, out.result, identity_samples)
         if batch.free:
             values["tone"] = losses.tone_loss(out.result[known:], batch.target[known:], batch.face[known:])
             values["background"] = losses.background_loss(out.result[known:], batch.target[known:], batch.face[known:])
@@ -105,18 +140,19 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage, in_stage)
         experiment = self.experiment
-        counts = stage.batch if stage.batch.sampled else experiment.batch
-        batch = self.sampler.draw(stage.size, counts)
+        batch = self.sampler.draw(stage.size, stage.batch or experiment.batch)
         self.student.train()
         if self.step >= experiment.freeze_norms_at:
             freeze_norms(self.student)
-        out = self.student(batch.target, batch.source)
-        values = self.losses(batch, out, stage.identity_samples or experiment.identity_samples)
+        levels: list[Tensor] = []
+        out = self.student.apply_weights(batch.target, self.student.inject(batch.source), levels=levels)
+        shown = experiment.identity_samples if stage.identity_samples is None else stage.identity_samples
+        values = self.losses(batch, out, levels, shown)
         weights = self.experiment.loss
         total = torch.stack([getattr(weights, name) * value for name, value in values.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.student.parameters(), self.experiment.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.experiment.clip)
         self.optimiser.step()
         self._update_average()
         self.step += 1
@@ -125,7 +161,8 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.experiment.ema, (1 + self.step) / (10 + self.step))
-        for kept, new in zip(self.average.state_dict().values(), self.student.state_dict().values(), strict=True):
+        torch._foreach_lerp_([*self.average.parameters()], [*self.student.parameters()], 1 - decay)
+        for kept, new in zip(self.average.buffers(), self.student.buffers(), strict=True):
             if kept.dtype.is_floating_point:
                 kept.lerp_(new, 1 - decay)
             else:
@@ -154,7 +191,7 @@ class Trainer:
     def save(self) -> None:
         """Everything needed to go on, under its final name only when complete."""
         state = {
-            "student": self.student.state_dict(), "average": self.average.state_dict(),
+            "student": self.student.state_dict(), "heads": self.heads.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(), "step": self.step,
         }  # fmt: skip
         partial = self.folder / "state.partial"
@@ -167,6 +204,7 @@ class Trainer:
         if path.is_file():
             state = torch.load(path, weights_only=True)
             self.student.load_state_dict(state["student"])
+            self.heads.load_state_dict(state["heads"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.generator.set_state(state["generator"])
@@ -210,7 +248,7 @@ def main() -> None:
     begun = time.time()
     experiment = load_experiment(arguments.experiment)
     trainer = Trainer(experiment, prepare(experiment, arguments.run), arguments.run)
-    trainer.resume()
+    trainer.begin()
     trainer.fit(look_every=arguments.look_every, until=begun + 60 * arguments.minutes)
 
 

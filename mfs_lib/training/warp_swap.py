@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfs_lib.faces.mesh import FACE_OVAL
 from mfs_lib.faces.morphable.appearance import TONE_OFFSET
-from mfs_lib.faces.morphable.frame import FACE_OVAL
 
 FloatArray = NDArray[np.float32]
 Image = NDArray[np.uint8]

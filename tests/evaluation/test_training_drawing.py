@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfs_lib.errors import AssetError, InputError
-from mfs_lib.evaluation.training_drawing import crops, curves, pairs_of, read_log, smoothed
+from mfs_lib.evaluation.training_drawing import curves, pairs_of, read_log, smoothed
 from mfs_lib.faces.folders import PhotoSet
 
 
@@ -55,6 +55,6 @@ def test_pairs_are_of_different_people() -> None:
     source, target = pairs_of(photos, 10)
     shades = {(round(float(a.mean() * 255)), round(float(b.mean() * 255))) for a, b in zip(source, target, strict=True)}
     assert shades == {(0, 3), (2, 1)}
-    assert crops(photos, [2]).shape == (1, 3, 4, 4)
+    assert photos.pictures([2]).shape == (1, 3, 4, 4)
     with pytest.raises(InputError, match="different people"):
         pairs_of(_photos(("neutral", "smiling"), ("1", "1")), 1)

@@ -13,6 +13,7 @@ from mfs_lib.errors import InputError, NoFaceError
 from mfs_lib.faces import folders
 from mfs_lib.faces.alignment import TEMPLATE
 from mfs_lib.faces.folders import FoundFace, PhotoSet, load_photo_set, mesh_disagreement, read_photo
+from mfs_lib.faces.mesh import FIVE_FROM_MESH
 
 
 def _finder(image: np.ndarray) -> FoundFace:
@@ -121,8 +122,8 @@ def test_pictures_are_turned_upright_and_coloured(tmp_path: Path) -> None:
 def test_disagreement_is_in_eye_distances() -> None:
     points = TEMPLATE * 100
     mesh = np.zeros((468, 3))
-    for row, pair in enumerate(folders._MESH_FIVE):
-        mesh[list(pair), :2] = points[row]
+    for row, those in enumerate(FIVE_FROM_MESH):
+        mesh[list(those), :2] = points[row]
     assert mesh_disagreement(points, mesh) == pytest.approx(0)
     eyes = float(np.linalg.norm(points[0] - points[1]))
     assert mesh_disagreement(points + np.array([eyes, 0]), mesh) == pytest.approx(1)

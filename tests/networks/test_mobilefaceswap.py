@@ -48,7 +48,7 @@ def test_specialised_network_is_the_same_function(small_model: MobileFaceSwap) -
 def test_specialised_network_at_full_width() -> None:
     torch.manual_seed(3)
     config = MobileFaceSwapConfig(
-        embedding_dim=128, feature_channels=64, predictor_width=32, kernel_base=True, kernel_scale=0.3
+        embedding_dim=128, feature_channels=64, predictor_width=32, kernel_base=True, kernel_scale=0.3, code_dim=16
     )
     model = MobileFaceSwap(config).eval()
     randomise_norms(model)
@@ -60,10 +60,9 @@ def test_specialised_network_at_full_width() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("option", ["first_skip", "detail_skip"])
-def test_specialised_network_keeps_the_skips(option: str) -> None:
+def test_specialised_network_keeps_the_first_skip() -> None:
     torch.manual_seed(4)
-    model = MobileFaceSwap(dataclasses.replace(SMALL, **{option: True})).eval()
+    model = MobileFaceSwap(dataclasses.replace(SMALL, first_skip=True)).eval()
     randomise_norms(model)
     identity, target = random_identities(1, config=model.config), torch.rand(1, 3, 64, 64)
     expected = model(target, identity)
@@ -72,14 +71,6 @@ def test_specialised_network_keeps_the_skips(option: str) -> None:
     own = plain.state_dict()
     plain.load_state_dict({k: v if v.shape == own[k].shape else own[k] for k, v in model.state_dict().items()})
     assert (plain(target, identity).raw - expected.raw).abs().max() > 1e-3
-
-
-def test_added_detail_is_what_the_mean_takes() -> None:
-    target = torch.rand(1, 3, 64, 64) * 0.2 + 0.4
-    flat = torch.full_like(target, 0.5)
-    detailed = idn.add_detail(flat, target)
-    assert (detailed - flat).std() > 0.8 * target.std()
-    torch.testing.assert_close(idn.add_detail(flat, flat), flat)
 
 
 def test_specialised_network_is_plain_and_leaves_the_model_alone(small_model: MobileFaceSwap) -> None:
@@ -163,6 +154,33 @@ def test_embedding_alone_can_drive_the_predictor() -> None:
         assert not torch.allclose(result, model(target, other).raw, atol=1e-6)
 
 
+@torch.no_grad()
+def test_a_code_brings_the_feature_map_to_the_modulation() -> None:
+    config = dataclasses.replace(SMALL, code_dim=5)
+    model = MobileFaceSwap(config).eval()
+    identity, other = random_identities(2, config=config), random_identities(2, config=config, seed=9)
+    weights = [model.inject(IdentityFeatures(identity.embedding, who.feature_map)) for who in (identity, other)]
+    first, second = (w.encoder[0].pointwise.scale for w in weights)
+    assert not torch.allclose(first, second, atol=1e-4)
+    hidden = model.iin.predictor.hidden(identity)
+    code = model.iin.identity_code(hidden)
+    assert code is not None and code.shape == (2, 5)
+    torch.testing.assert_close(code.norm(dim=1), torch.ones(2))
+    plain = MobileFaceSwap(SMALL).eval()
+    assert plain.iin.identity_code(plain.iin.predictor.hidden(identity)) is None
+
+
+@torch.no_grad()
+def test_levels_are_the_decoders_features(small_model: MobileFaceSwap) -> None:
+    identity, target = random_identities(2), torch.rand(2, 3, 64, 64)
+    levels: list[Tensor] = []
+    with_levels = small_model.apply_weights(target, small_model.inject(identity), levels=levels)
+    assert torch.equal(with_levels.raw, small_model(target, identity).raw)
+    assert [tuple(x.shape[1:]) for x in levels] == [
+        (c, s, s) for c, s in zip(small_model.config.channels[-2::-1], (4, 8, 16, 32), strict=True)
+    ]
+
+
 @pytest.mark.parametrize("detach", [True, False])
 def test_mask_head_gradient_into_the_encoder(detach: bool) -> None:
     model = MobileFaceSwap(dataclasses.replace(SMALL, detach_mask_input=detach)).eval()
@@ -174,7 +192,7 @@ def test_mask_head_gradient_into_the_encoder(detach: bool) -> None:
 
 def test_every_parameter_is_trained() -> None:
     torch.manual_seed(0)
-    config = dataclasses.replace(SMALL, predictor_width=6, kernel_base=True)
+    config = dataclasses.replace(SMALL, predictor_width=6, kernel_base=True, code_dim=4)
     model = MobileFaceSwap(config).train()
     output = model(torch.rand(4, 3, 64, 64), random_identities(4, config=config))
     (output.result.square().mean() + output.raw.mean()).backward()

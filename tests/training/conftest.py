@@ -25,11 +25,12 @@ TINY: dict[str, Any] = {
     "seed": 3,
     "network": {
         "channels": [4, 8, 8, 8, 8], "mask_channels": [8, 8, 4, 4, 2], "embedding_dim": 128, "feature_channels": 1024,
-        "predictor_width": 8, "kernel_base": True,
+        "predictor_width": 8, "code_dim": 6, "kernel_base": True,
     },
     "data": {"size": 64, "people": 5, "triplets": 12, "donors": 2, "photos": ["toy"]},
     "batch": {"sampled": 3, "reverse": 1, "free": 1},
     "identity_samples": 2,
+    "loss": {"multiscale": 5.0},
     "stages": [{"size": 32, "steps": 4}, {"size": 64, "steps": 4}],
     "schedule": {"warm_up": 2, "final_lr": 1.0e-4},
     "clip": 10.0,

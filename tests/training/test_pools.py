@@ -10,42 +10,14 @@ import pytest
 import torch
 
 from mfs_lib.faces.folders import PhotoSet
-from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.training import prepare
 from mfs_lib.training.batches import Sampler
 from mfs_lib.training.config import BatchConfig, experiment_from_dict
-from mfs_lib.training.pools import (
-    IdentityBank,
-    Triplets,
-    describe,
-    photo_sources,
-    reverse_triplets,
-    sampled_triplets,
-    to_uint8,
-)
+from mfs_lib.training.pools import IdentityBank, Triplets, photo_sources, reverse_triplets
 from mfs_lib.training.prepare import Pools
-from mfs_lib.weights.models import load_sface
 from tests.training.conftest import TINY, WATCHED
 
 COUNTS = BatchConfig(sampled=6, reverse=4, free=3)
-
-
-def test_sampled_truths_show_their_sources(world: MorphableWorld) -> None:
-    def made(seed: int) -> tuple[Triplets, torch.Tensor]:
-        return sampled_triplets(world, people=4, count=12, size=64, generator=torch.Generator().manual_seed(seed))
-
-    triplets, sources = made(0)
-    assert triplets.target.shape == triplets.truth.shape == (12, 3, 64, 64) and triplets.mask.shape == (12, 1, 64, 64)
-    assert sources.shape == (4, 3, 64, 64) and sources.dtype == triplets.target.dtype == torch.uint8
-    again, other = made(0), made(1)
-    assert torch.equal(again[0].truth, triplets.truth) and torch.equal(again[1], sources)
-    assert not torch.equal(other[1], sources)
-    network = load_sface()
-    bank, truth, target = (describe(x, network) for x in (sources, triplets.truth, triplets.target))
-    assert torch.equal(triplets.source[:, 0], triplets.source[:, 1])
-    source = bank[triplets.source[:, 0]].embedding
-    gain = (truth.embedding * source).sum(1) - (target.embedding * source).sum(1)
-    assert (gain > 0).all() and gain.mean() > 0.2
 
 
 def test_reverse_triplets_lead_back_to_the_photograph(photos: PhotoSet, triangles: npt.NDArray[np.int64]) -> None:
@@ -70,11 +42,6 @@ def test_a_bank_keeps_its_order() -> None:
     picked = joined[torch.tensor([4, 0])]
     assert torch.equal(picked.embedding, torch.stack([second.embedding[1], first.embedding[0]]))
     assert picked.feature_map.dtype == torch.float32
-
-
-def test_to_uint8_rounds() -> None:
-    given = torch.tensor([-0.5, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 2.0])
-    assert to_uint8(given).tolist() == [0, 0, 0, 1, 255, 255]
 
 
 def _toy(count: int, first_source: int) -> Triplets:
@@ -122,12 +89,12 @@ def test_pools_are_read_back_as_they_were_built(
     tiny_pools: tuple[Pools, Path], small_world: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built, folder = tiny_pools
-    monkeypatch.setattr(prepare, "sampled_triplets", None)  # must not be called again
+    monkeypatch.setattr(prepare, "sampled_pool", None)  # must not be called again
     read = prepare.prepare(experiment_from_dict(TINY), folder)
     assert built.reverse is not None and read.reverse is not None
     for ours, theirs in ((built.sampled, read.sampled), (built.reverse, read.reverse), (built.watch, read.watch)):
         assert torch.equal(ours.target, theirs.target) and torch.equal(ours.truth, theirs.truth)
     assert torch.equal(built.reverse.source, read.reverse.source)
     assert torch.equal(built.bank.feature_map, read.bank.feature_map)
-    assert built.reverse.source.min() == 5 and built.reverse.source.max() == 5 + 13  # after the five sampled people
-    assert len(built.bank) == 5 + 14 and len(built.watch.target) == WATCHED
+    assert built.reverse.source.min() == 10 and built.reverse.source.max() == 10 + 13  # after five people, twice each
+    assert len(built.bank) == 10 + 14 and len(built.codes) == 10 and len(built.watch.target) == WATCHED

@@ -14,11 +14,11 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
-from mfs_lib.errors import AssetError
+from mfs_lib.errors import AssetError, ConfigError
 from mfs_lib.training import ship
 from mfs_lib.training import student as module
 from mfs_lib.training.config import experiment_from_dict
-from mfs_lib.training.prepare import Pools
+from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.student import Trainer
 from mfs_lib.weights.shipped import load_student
 from tests.training.conftest import TINY, WATCHED
@@ -74,13 +74,37 @@ def test_every_loss_is_measured_and_steps_reduce_their_sum(
     batch = trainer.sampler.draw(32, trainer.experiment.batch)
     monkeypatch.setattr(trainer.sampler, "draw", lambda size, counts: batch)
     values = [trainer.train_step() for _ in range(15)]
-    names = {"rec", "raw", "laplacian", "id", "mask", "cover", "tone", "background"}
+    names = {"rec", "raw", "laplacian", "multiscale", "id", "mask", "cover", "tone", "background"}
     assert set(values[0]) == {*names, "total", "gradient"}
     weights = trainer.experiment.loss
     expected = sum(getattr(weights, name) * values[0][name] for name in names)
     assert values[0]["total"] == pytest.approx(expected, rel=1e-4)
     assert values[-1]["total"] < 0.85 * values[0]["total"]
     assert values[-1]["rec"] < values[0]["rec"]
+
+
+def test_the_code_is_learned_before_the_first_step_and_once(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
+    trainer = Trainer(experiment_from_dict({**TINY, "code_steps": 3}), tiny_pools[0], tmp_path)
+    before = trainer.student.state_dict()["iin.code.weight"].clone()
+    trainer.begin()
+    learned = trainer.student.state_dict()["iin.code.weight"].clone()
+    assert not torch.equal(before, learned)
+    assert torch.equal(trainer.average.state_dict()["iin.code.weight"], learned)
+    (entry,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert entry["step"] == 0 and {"code_explained", "embedding_explained"} < set(entry)
+    trainer.save()
+    again = Trainer(experiment_from_dict({**TINY, "code_steps": 3}), tiny_pools[0], tmp_path)
+    again.begin()  # resumes instead
+    assert torch.equal(again.student.state_dict()["iin.code.weight"], learned)
+
+
+def test_a_stage_without_identity_samples_leaves_the_recogniser_out(
+    tiny_pools: tuple[Pools, Path], tmp_path: Path
+) -> None:
+    stages = [{"size": 32, "steps": 1, "identity_samples": 0, "batch": {"sampled": 2}}, {"size": 32, "steps": 1}]
+    trainer = Trainer(experiment_from_dict({**TINY, "stages": stages}), tiny_pools[0], tmp_path)
+    assert "id" not in trainer.train_step()
+    assert "id" in trainer.train_step()
 
 
 def test_the_average_follows_the_student(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
@@ -163,3 +187,10 @@ def test_the_commands_train_and_ship(small_world: None, tmp_path: Path, monkeypa
     kept = torch.load(run / "state.pt", weights_only=True)["average"]
     for key, value in student.network.state_dict().items():
         torch.testing.assert_close(value, kept[key], atol=1e-3, rtol=2e-3)
+    begun = Trainer(
+        experiment_from_dict({**values, "start": str(shipped)}), prepare(experiment_from_dict(values), run), run
+    )
+    assert torch.equal(begun.student.idn.final[1].weight, student.network.idn.final[1].weight)
+    other = {**values, "start": str(shipped), "network": {**TINY["network"], "code_dim": 7}}
+    with pytest.raises(ConfigError, match="another network"):
+        Trainer(experiment_from_dict(other), begun.pools, run)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from mfs_lib.faces.folders import PhotoSet
-from mfs_lib.faces.morphable.frame import FACE_OVAL
+from mfs_lib.faces.mesh import FACE_OVAL
 from mfs_lib.training.warp_swap import face_map, mesh_yaw, warp_swap
 
 Triangles = npt.NDArray[np.int64]

@@ -17,19 +17,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mfs_lib.errors import InputError
+from mfs_lib.faces.alignment import fit_similarity
 from mfs_lib.faces.manifests import data_root, files
-from mfs_lib.faces.mesh import mesh_landmarks
+from mfs_lib.faces.mesh import FACE_OVAL, five_points, mesh_landmarks
 from mfs_lib.faces.morphable.appearance import TONE_OFFSET
-from mfs_lib.faces.morphable.frame import FACE_OVAL
 from mfs_lib.faces.morphable.model import MODEL_FILE, MorphableModel, principal_components, save_model
 from mfs_lib.faces.morphable.registration import (
     Array,
     Registered,
     displacement_field,
-    five_points,
     mean_depth,
     mean_mesh,
-    similarity,
     studio_matte,
     warp_to_frame,
 )
@@ -113,7 +111,7 @@ def register(
     out = []
     for image, mesh, goal in zip(tqdm(images, desc="registration"), meshes, placed, strict=True):
         field = displacement_field(goal, mean)
-        texture = warp_to_frame(image, similarity(mesh[:, :2], goal[:, :2]), field, FRAME_WIDTH)
+        texture = warp_to_frame(image, fit_similarity(mesh[:, :2], goal[:, :2]), field, FRAME_WIDTH)
         alpha, colour = studio_matte(texture, oval)
         out.append(Registered(field, colour, alpha))
     return out

@@ -49,6 +49,7 @@ class Attributes(_Batch):
     """How: everything that a swap must keep."""
 
     surround: Tensor  # (B, Kv) hair, ears, neck
+    head: Tensor  # (B, Ks) shape of the head around the face: that of the surround's owner
     expression: Tensor  # (B, Ke)
     angles: Tensor  # (B, 3) yaw, pitch, roll in degrees
     framing: Tensor  # (B, 4) log scale, shift x, shift y (crop sides), tilt (degrees) beside exact alignment
@@ -63,7 +64,7 @@ MAX_YAW, MAX_PITCH, MAX_ROLL = 35.0, 20.0, 20.0
 
 
 def sample_identities(
-    model: MorphableModel, count: int, generator: torch.Generator, *, spread: float = 1.3
+    model: MorphableModel, count: int, generator: torch.Generator, *, spread: float = 1.5
 ) -> Identity:
     """People who don't exist.
 
@@ -153,7 +154,7 @@ def sample_attributes(
     if group is not None:
         likely = (group.cpu()[:, None] == model.group.cpu()).float()
     owner = torch.multinomial(likely, 1, generator=generator).flatten()
-    surround = model.surround_codes.cpu()[owner]
+    surround, head = model.surround_codes.cpu()[owner], model.shape_codes.cpu()[owner]
     smiler = torch.randint(0, people, (count,), generator=generator)
     amount = uniform(1) * 1.25 - 0.1
     expression = model.expression_codes.cpu()[smiler] * torch.where(uniform(1) < 0.35, amount * 0.15, amount)
@@ -166,6 +167,6 @@ def sample_attributes(
     colour = torch.cat([normal(1, 0.1) + normal(3, 0.05), normal(1, 0.12) - 0.06, normal(1, 0.08), normal(1, 0.2)], 1)
     degrade = torch.cat([uniform(1) ** 3 * 0.9, 30 + 70 * uniform(1), (uniform(1) < 0.4).float()], 1)
     return Attributes(
-        surround=surround, expression=expression, angles=angles, framing=framing, light=light, colour=colour,
-        degrade=degrade, background=_background(count, generator), occluder=_occluder(count, generator, occluded),
+        surround=surround, head=head, expression=expression, angles=angles, framing=framing, light=light,
+        colour=colour, degrade=degrade, background=_background(count, generator), occluder=_occluder(count, generator, occluded),
     )  # fmt: skip

@@ -20,12 +20,6 @@ CROP_FRACTION = 2.0 / 3.0
 GRID = 65
 """Control points a side of a displacement field (corners included)."""
 
-FACE_OVAL: tuple[int, ...] = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-"""Indices of the 468-point mesh along the outline of the face, clockwise from the top."""
-
 
 def template_in_frame() -> NDArray[np.float64]:
     """The alignment template's five points in frame coordinates, (5, 2) in [0, 1]."""

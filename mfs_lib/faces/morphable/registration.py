@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from mfs_lib.faces.morphable.frame import FACE_OVAL, GRID, grid_points, template_in_frame
+from mfs_lib.faces.alignment import fit_similarity
+from mfs_lib.faces.mesh import FACE_OVAL, five_points
+from mfs_lib.faces.morphable.frame import GRID, grid_points, template_in_frame
 
 Array = NDArray[np.float32]
-
-FIVE_FROM_MESH: tuple[tuple[int, ...], ...] = ((33, 133), (362, 263), (1,), (61,), (291,))
-"""Mesh indices whose means stand for the five alignment points, image-left first."""
 
 RIGID = (33, 133, 362, 263, 168, 6, 197, 10, 67, 297, 234, 454)
 """Mesh points that an expression hardly moves."""
@@ -32,26 +31,13 @@ class Registered:
     alpha: Array  # (W, W) coverage of the person against the studio wall
 
 
-def similarity(source: Array, target: Array) -> Array:
-    """Least-squares similarity (2, 3) from (N, 2) to (N, 2) points."""
-    s, t = source - source.mean(0), target - target.mean(0)
-    z = ((s * t).sum() + 1j * (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / (s**2).sum()
-    linear = np.array([[z.real, -z.imag], [z.imag, z.real]])
-    return np.asarray(np.c_[linear, target.mean(0) - linear @ source.mean(0)], np.float32)
-
-
-def apply(matrix: Array, points: Array) -> Array:
+def apply(matrix: NDArray[np.floating], points: Array) -> Array:
     """A similarity on (N, 2) or, scaling depth along, (N, 3) points."""
     xy = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     if points.shape[1] == 2:
         return np.asarray(xy, np.float32)
     z = points[:, 2:] * np.hypot(*matrix[:, 0])
     return np.asarray(np.c_[xy, z], np.float32)
-
-
-def five_points(mesh: Array) -> Array:
-    """Five alignment points (5, 2) of a (468, 3) mesh."""
-    return np.stack([mesh[list(index), :2].mean(0) for index in FIVE_FROM_MESH])
 
 
 def mean_mesh(neutral: list[Array], smiling: list[Array], rounds: int = 4) -> tuple[Array, list[Array], list[Array]]:
@@ -62,12 +48,12 @@ def mean_mesh(neutral: list[Array], smiling: list[Array], rounds: int = 4) -> tu
     """
     reference = neutral[0]
     for _ in range(rounds):
-        placed = [apply(similarity(m[:, :2], reference[:, :2]), m) for m in neutral]
+        placed = [apply(fit_similarity(m[:, :2], reference[:, :2]), m) for m in neutral]
         reference = np.asarray(np.mean(placed, 0), np.float32)
-    to_frame = similarity(five_points(reference), np.asarray(template_in_frame(), np.float32))
+    to_frame = fit_similarity(five_points(reference), np.asarray(template_in_frame(), np.float32))
     placed = [apply(to_frame, m) for m in placed]
     rigid = list(RIGID)
-    smiles = [apply(similarity(s[rigid, :2], n[rigid, :2]), s) for s, n in zip(smiling, placed, strict=True)]
+    smiles = [apply(fit_similarity(s[rigid, :2], n[rigid, :2]), s) for s, n in zip(smiling, placed, strict=True)]
     smiles = [s - [0, 0, s[rigid, 2].mean() - n[rigid, 2].mean()] for s, n in zip(smiles, placed, strict=True)]
     mean = np.mean([*placed, *smiles], 0)
     return mean.astype(np.float32), placed, [s.astype(np.float32) for s in smiles]
@@ -113,7 +99,7 @@ def mean_depth(mean: Array) -> Array:
     return np.asarray(cv2.GaussianBlur(np.maximum(depth, low).astype(np.float32), (0, 0), 0.8), np.float32)
 
 
-def warp_to_frame(image: NDArray[np.uint8], to_frame: Array, field: Array, width: int) -> Array:
+def warp_to_frame(image: NDArray[np.uint8], to_frame: NDArray[np.floating], field: Array, width: int) -> Array:
     """Shape-normalised picture (W, W, 3): each frame point shows what lies at its displaced place in the photograph.
 
     Args:

@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mfs_lib.faces.alignment import TEMPLATE
+from mfs_lib.faces.mesh import FACE_OVAL
 from mfs_lib.faces.morphable import appearance, geometry, occluders
 from mfs_lib.faces.morphable.codes import Attributes, Identity, sample_attributes, sample_identities
-from mfs_lib.faces.morphable.frame import FACE_OVAL, GRID, grid_points, sample_field
+from mfs_lib.faces.morphable.frame import GRID, grid_points, sample_field
 from mfs_lib.faces.morphable.model import MorphableModel, load_model
 
 
@@ -48,6 +49,7 @@ class MorphableWorld:
         self._template = torch.tensor(np.asarray(TEMPLATE), dtype=torch.float32, device=device)
         self._grid = torch.tensor(grid_points(), dtype=torch.float32, device=device).permute(2, 0, 1)
         self._ring = self._ring_points(model).to(device)
+        self._inner = self._inner_weight(self.model)
         self._membrane = appearance.membrane_weights(self._ring, self.model.face_box)
 
     @classmethod
@@ -64,6 +66,19 @@ class MorphableWorld:
         top = model.face_box[1].cpu() + 0.03
         ring[:, 1] = ring[:, 1].clamp(min=float(top))
         return ring
+
+    @staticmethod
+    def _inner_weight(model: MorphableModel) -> Tensor:
+        """One over the control points (G, G) where the face lies, zero on the surround.
+
+        Identity moves only the former: hair, ears and neck keep the shape of the head that they belong to, so that a
+        swap leaves them as they are.
+        """
+        line = torch.linspace(0, 1, GRID, device=model.face_box.device)
+        grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
+        in_box = (grid - model.face_box[:2]) / (model.face_box[2:] - model.face_box[:2]) * 2 - 1
+        face = F.grid_sample(model.face_mask[None, None], in_box[None], align_corners=False)
+        return (face[0, 0] > 0.02).to(face.dtype)
 
     def sample_identities(self, count: int, generator: torch.Generator) -> Identity:
         """`count` people who don't exist."""
@@ -118,7 +133,9 @@ class MorphableWorld:
         """Unposed surface (B, 3, G, G): where each control point of the frame lies in space."""
         m = self.model
         parts = torch.einsum("brk,kcij->brcij", identity.shape, m.shape_basis)
-        who = m.shape_mean + (parts * m.regions_grid[None, :, None]).sum(1)
+        face = (parts * m.regions_grid[None, :, None]).sum(1)
+        head = torch.einsum("bk,kcij->bcij", attributes.head, m.shape_basis)
+        who = m.shape_mean + head + self._inner * (face - head)
         how = torch.einsum("bk,kcij->bcij", attributes.expression, m.expression_shape)
         rest = torch.cat([self._grid, m.depth[None]], 0)
         return rest + who + how

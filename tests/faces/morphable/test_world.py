@@ -100,6 +100,13 @@ def test_the_swap_leaves_the_background_alone(world: MorphableWorld) -> None:
     assert ((other.image - white.image).abs() * empty).max() < 1e-6
 
 
+def test_the_swap_keeps_hair_ears_and_neck(pairs: Pairs) -> None:
+    change = (pairs.truth.image - pairs.target.image).abs().mean(1, keepdim=True)
+    outside = torch.maximum(pairs.truth.face_mask, pairs.target.face_mask) < 0.02
+    assert (change * outside).sum() < 0.12 * change.sum()
+    assert (change[~outside].mean() > 20 * change[outside].mean()).item()
+
+
 def test_a_swap_shows_the_source_to_a_judge(pairs: Pairs) -> None:
     judge = load_judge()
     with torch.no_grad():
