@@ -58,11 +58,12 @@ class StageConfig:
     lr: float = 2e-3
     batch: BatchConfig | None = None
     identity_samples: int | None = None
+    restart: bool = False  # the learning rate's cosine begins anew here: a run can be lengthened without changing it
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Learning rate: linear warm-up in each stage, cosine to `final_lr` over the whole run."""
+    """Learning rate: linear warm-up in each stage, cosine to `final_lr` from one restart (or the start) to the next."""
 
     warm_up: int = 50
     final_lr: float = 5e-5
@@ -91,6 +92,16 @@ class StudentExperiment:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
+    def cycle(self, step: int) -> tuple[int, int]:
+        """First and last step (exclusive) of the learning rate's cosine that a step belongs to."""
+        bounds, done = [0], 0
+        for stage in self.stages:
+            if stage.restart and done:
+                bounds.append(done)
+            done += stage.steps
+        begun = max(b for b in bounds if b <= step)
+        return begun, min([b for b in bounds if b > step], default=done)
+
 
 _PARTS: dict[str, type] = {
     "data": DataConfig, "batch": BatchConfig, "loss": LossConfig, "schedule": ScheduleConfig,
@@ -99,6 +110,8 @@ _PARTS: dict[str, type] = {
 
 def _fits(value: object, default: object) -> bool:
     """True where a value is of its default's kind; whole numbers do for fractions, truth values for neither."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)
     if default is None:
         return isinstance(value, int | BatchConfig) and not isinstance(value, bool)
     if isinstance(default, float | int):

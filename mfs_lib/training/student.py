@@ -88,7 +88,8 @@ class Trainer:
 
     def _rate(self, stage: StageConfig, in_stage: int) -> float:
         schedule = self.experiment.schedule
-        progress = self.step / self.experiment.steps
+        begun, end = self.experiment.cycle(self.step)
+        progress = (self.step - begun) / (end - begun)
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
         rate = schedule.final_lr + (stage.lr - schedule.final_lr) * cosine
         return rate * min(1.0, (in_stage + 1) / schedule.warm_up)

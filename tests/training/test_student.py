@@ -127,6 +127,19 @@ def test_the_learning_rate_warms_up_in_each_stage_and_falls(tiny_pools: tuple[Po
     assert rates[5] > rates[6] > rates[7] > final
 
 
+def test_a_restart_lengthens_a_run_without_changing_it(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
+    longer = {**TINY, "stages": [*TINY["stages"], {"size": 64, "steps": 6, "restart": True}]}
+    rates = {}
+    for name, values, steps in (("short", TINY, 8), ("long", longer, 14)):
+        trainer = Trainer(experiment_from_dict(values), tiny_pools[0], tmp_path)
+        rates[name] = []
+        for trainer.step in range(steps):
+            rates[name].append(trainer._rate(*trainer._stage()))
+    assert rates["long"][:8] == rates["short"]
+    assert rates["long"][9] > 2 * rates["long"][7] and rates["long"][9] > rates["long"][13]
+    assert experiment_from_dict(longer).cycle(7) == (0, 8) and experiment_from_dict(longer).cycle(8) == (8, 14)
+
+
 def _numbers(trainer: Trainer, result: Tensor) -> dict[str, float]:
     """What the trainer sees when its student answers with `result`."""
 
