@@ -25,7 +25,7 @@ from mfs_lib.training.pools import (
     photo_sources,
     reverse_triplets,
 )
-from mfs_lib.training.sampled import sampled_pool
+from mfs_lib.training.sampled import sampled_pool, to_uint8
 from mfs_lib.weights.models import load_mesh, load_sface
 
 _WATCHED = 48
@@ -65,7 +65,7 @@ def _watch(size: int, sface: SFace) -> Watched:
     world, generator = MorphableWorld.load(), torch.Generator().manual_seed(_WATCH_SEED)
     sources, targets = world.sample(_WATCHED, generator, size=size), world.sample(_WATCHED, generator, size=size)
     truth = world.swap(identity_of=sources, attributes_of=targets).image
-    bank = describe((sources.image * 255).round().to(torch.uint8), sface)
+    bank = describe(to_uint8(sources.image), sface)
     return Watched(sources.image, targets.image, truth, bank[torch.arange(_WATCHED)])
 
 
