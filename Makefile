@@ -101,7 +101,7 @@ world: $(READY)  ## rebuild the face world from its photographs
 	$(PY) -m mfs_lib.faces.morphable.build $(ARGS)
 
 # glibc would give every large tensor's memory back and ask for it again, and the kernel would clear it each time.
-student: $(READY) $(ASSETS)  ## train the shipped student again (over an hour on two cores)
+student: $(READY) $(ASSETS)  ## train the shipped student again (about two hours on two cores)
 	MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 $(PY) -m mfs_lib.training.student experiments/first_student.yaml --run runs/first $(ARGS)
 	$(PY) -m mfs_lib.training.ship runs/first --experiment experiments/first_student.yaml
 

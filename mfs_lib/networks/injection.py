@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mfs_lib.networks.identity import IdentityFeatures
+from mfs_lib.networks.identity_code import IdentityCode
 from mfs_lib.networks.modulation import Modulated, WeightModulation
-from mfs_lib.networks.predictor import ENCODER_KERNEL, PredictorInput, WeightPredictor
+from mfs_lib.networks.predictor import PredictorInput, WeightPredictor
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,29 @@ class IdentityInjectionNetwork(nn.Module):
             decoder_channels=tuple(i for i, _ in decoder),
             feature_channels=feature_channels,
             feature_size=feature_size,
-            embedding_dim=embedding_dim,
+            embedding_dim=style,
             source=predictor_input,
             width=predictor_width,
             base=kernel_base,
             scale=kernel_scale,
         )
-        self.code = nn.Linear(self.predictor.trunk * ENCODER_KERNEL**2, code_dim) if code_dim else None
+        self.code: IdentityCode | None = None
+        if code_dim:
+            self.code = IdentityCode(
+                feature_channels=feature_channels, feature_size=feature_size, width=predictor_width or code_dim,
+                code_dim=code_dim,
+            )  # fmt: skip
 
-    def identity_code(self, hidden: Tensor) -> Tensor | None:
-        """The predictor's `hidden` (B,trunk,4,4) -> code (B,code_dim) of unit length; None where the network has none."""
-        return None if self.code is None else functional.normalize(self.code(hidden.flatten(1)), dim=1)
+    def style(self, identity: IdentityFeatures) -> Tensor:
+        """Who it is, as the modulation reads it: the embedding and, if the network has one, the code; (B,E+code_dim)."""
+        if self.code is None:
+            return identity.embedding
+        return torch.cat((identity.embedding, self.code(identity.feature_map)), 1)
 
     def forward(self, identity: IdentityFeatures) -> IdnWeights:
         """Embeddings (B,E) of unit length and feature maps (B,C,7,7) -> weights of B identities."""
-        hidden = self.predictor.hidden(identity)
-        encoder, decoder = self.predictor.kernels(hidden)
-        code = self.identity_code(hidden)
-        style = identity.embedding if code is None else torch.cat((identity.embedding, code), 1)
+        style = self.style(identity)
+        encoder, decoder = self.predictor(IdentityFeatures(style, identity.feature_map))
         return IdnWeights(
             self._layers(self.encoder_modulation, encoder, style), self._layers(self.decoder_modulation, decoder, style)
         )

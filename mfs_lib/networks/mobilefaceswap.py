@@ -47,13 +47,13 @@ class MobileFaceSwapConfig:
     embedding_dim       length of the identity embedding (SFace: 128)
     feature_channels    channels of the identity feature map (SFace: 1024)
     feature_size        its height and width, at least 4
-    predictor_input     "feature_map" (release) or "embedding" (the paper's equation 1)
+    predictor_input     "feature_map" (release) or "embedding" (the paper's equation 1; with a code, both together)
     plus_one            scale weights by s + 1 (release) or by s (the paper's equation 2)
     predictor_width     None, or the cap of every hidden width of a compact weight predictor with 1x1 heads
     kernel_base         learn kernels common to all identities; the prediction is added to them
     kernel_scale        factor of the prediction when `kernel_base`
-    code_dim            length of a code that the predictor's first features give and that is joined to the embedding
-                        for the modulation; the release has none (0)
+    code_dim            length of a code that is read from the feature map and joined to the embedding (see
+                        `identity_code`); the release has none (0)
     detach_mask_input   no gradient from the mask head into the encoder (release)
     first_skip          join the shallowest encoder features to the last decoder's; the release's finest skip lies at
                         a quarter of the input's resolution, too coarse for crops of 128

@@ -75,14 +75,15 @@ class MobileNetV2Features(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1), persistent=False)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, *, taps: int = len(TAPS)) -> list[Tensor]:
         """Feature maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's side.
 
         Args:
             x: (B, 3, H, W) RGB in [0, 1], sides at least 32 (made for 224).
+            taps: how many of them, finest first; what lies deeper isn't computed.
 
         Returns:
-            Five tensors (B, C, H / 2^k, W / 2^k) with C of ``channels``; sizes are rounded up.
+            `taps` tensors (B, C, H / 2^k, W / 2^k) with C of ``channels``; sizes are rounded up.
 
         Raises:
             InputError: another shape.
@@ -91,7 +92,7 @@ class MobileNetV2Features(nn.Module):
             raise InputError(f"MobileNetV2 takes (B, 3, H, W) with sides of at least 32, got {tuple(x.shape)}.")
         hidden = (x - self.mean) / self.std
         features: list[Tensor] = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers[: TAPS[taps - 1] + 1]):
             hidden = layer(hidden)
             if index in TAPS:
                 features.append(hidden)

@@ -123,16 +123,9 @@ class WeightPredictor(nn.Module):
         flat = cast(Tensor, self.first(identity.embedding))
         return flat.view(-1, self.trunk, ENCODER_KERNEL, ENCODER_KERNEL)
 
-    def hidden(self, identity: IdentityFeatures) -> Tensor:
-        """Features of B identities -> h (B,trunk,4,4), from which everything is predicted."""
-        return cast(Tensor, self.act(self.norm(self._start(identity))))
-
     def forward(self, identity: IdentityFeatures) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Features of B identities -> kernels of E0.. as (B,C,4,4) and of D0.. as (B,C,3,3)."""
-        return self.kernels(self.hidden(identity))
-
-    def kernels(self, h: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """`hidden` of B identities -> their kernels."""
+        h = self.act(self.norm(self._start(identity)))
         g = self.act(self.decoder_norm(self.first_decoder(h)))
         encoder = self._run(self.encoder, h)[::-1]
         decoder = self._run(self.decoder, g)

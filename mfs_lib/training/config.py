@@ -36,7 +36,7 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses."""
+    """Weights of the losses. What has weight zero isn't computed, for those that cost time."""
 
     rec: float = 30.0
     raw: float = 10.0
@@ -47,17 +47,23 @@ class LossConfig:
     tone: float = 10.0
     background: float = 10.0
     multiscale: float = 0.0
+    per: float = 0.0
+    adv: float = 0.0
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """Part of a run at one resolution; `batch` and `identity_samples`, where given, replace the experiment's."""
+    """Part of a run at one resolution; what is given of `batch`, `loss` and `identity_samples` replaces the experiment's.
+
+    In a file, `loss` names only the weights that change.
+    """
 
     size: int = 64
     steps: int = 100
     lr: float = 2e-3
     batch: BatchConfig | None = None
     identity_samples: int | None = None
+    loss: LossConfig | None = None
     restart: bool = False  # the learning rate's cosine begins anew here: a run can be lengthened without changing it
 
 
@@ -113,7 +119,7 @@ def _fits(value: object, default: object) -> bool:
     if isinstance(default, bool):
         return isinstance(value, bool)
     if default is None:
-        return isinstance(value, int | BatchConfig) and not isinstance(value, bool)
+        return isinstance(value, int | BatchConfig | LossConfig) and not isinstance(value, bool)
     if isinstance(default, float | int):
         kinds = int | float if isinstance(default, float) else int
         return isinstance(value, kinds) and not isinstance(value, bool)
@@ -132,9 +138,14 @@ def _make(kind: type, values: object, where: str) -> Any:
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
-def _stage(values: Any, where: str) -> StageConfig:
+def _stage(values: Any, usual: LossConfig, where: str) -> StageConfig:
     if isinstance(values, Mapping) and "batch" in values:
         values = {**values, "batch": _make(BatchConfig, values["batch"], f"{where}: batch")}
+    if isinstance(values, Mapping) and "loss" in values:
+        changed = values["loss"]
+        if isinstance(changed, Mapping):
+            changed = {**dataclasses.asdict(usual), **changed}
+        values = {**values, "loss": _make(LossConfig, changed, f"{where}: loss")}
     stage: StageConfig = _make(StageConfig, values, where)
     return stage
 
@@ -152,12 +163,15 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
     if "network" in parts:
         parts["network"] = MobileFaceSwapConfig.from_dict(parts["network"])
     if "stages" in parts:
-        parts["stages"] = tuple(_stage(s, f"{where}: stages") for s in parts["stages"])
+        usual = parts.get("loss", LossConfig())
+        parts["stages"] = tuple(_stage(s, usual, f"{where}: stages") for s in parts["stages"])
     result: StudentExperiment = _make(StudentExperiment, parts, where)
     if result.steps < 1 or any(stage.steps < 1 for stage in result.stages):
         raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")
     if any(stage.size < 32 or stage.size % 32 or result.data.size % stage.size for stage in result.stages):
         raise ConfigError(f"{where}: stage sizes must be multiples of 32 that divide the data's size")
+    if result.code_steps and not result.network.code_dim:
+        raise ConfigError(f"{where}: this network has no identity code to learn: set code_dim, or code_steps to 0")
     return result
 
 

@@ -1,8 +1,9 @@
 """Teaches the injection network's code who people are, before any picture is drawn.
 
 Who a sampled person is, is known exactly: the face world's identity code. A linear head must read it from the network's
-code; only sources' features are needed, no pictures, so this takes a minute and saves the student from finding out by
-way of pixels. The head is thrown away.
+code; only sources' features are needed, no pictures, so this takes minutes and saves the student from finding out by
+way of pixels. The head is thrown away, and the code stays as it is from then on: pixels would make it forget people
+whom it doesn't draw.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mfs_lib.errors import ConfigError
-from mfs_lib.networks.injection import IdentityInjectionNetwork
+from mfs_lib.networks.identity_code import IdentityCode
 from mfs_lib.training.pools import IdentityBank
 
 _BATCH, _RATE = 48, 2e-3
@@ -40,30 +40,22 @@ def explained_by_embedding(bank: IdentityBank, codes: Tensor) -> float:
 
 
 def learn_code(
-    iin: IdentityInjectionNetwork, bank: IdentityBank, codes: Tensor, *, steps: int, generator: torch.Generator
+    network: IdentityCode, bank: IdentityBank, codes: Tensor, *, steps: int, generator: torch.Generator
 ) -> float:
-    """Fit the code to `codes` (K, D) of the bank's first K pictures; returns R squared on people held out.
-
-    Raises:
-        ConfigError: the network has no code.
-    """
-    if iin.code is None:
-        raise ConfigError("this network has no identity code to learn: set code_dim, or code_steps to 0")
-    head = nn.Linear(iin.code.out_features, codes.shape[1])
+    """Fit the code to `codes` (K, D) of the bank's first K pictures and freeze it; returns R squared on people held out."""
+    head = nn.Linear(network.code.out_features, codes.shape[1])
     goal = codes / codes.std()
     people, kept = _kept(codes)
-    modules = (iin.predictor.first, iin.predictor.norm, iin.code, head)
-    parameters = [p for m in modules for p in m.parameters()]
+    parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=_RATE, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps + 1)
 
     def read(index: Tensor) -> Tensor:
-        code = iin.identity_code(iin.predictor.hidden(bank[index]))
-        assert code is not None
+        code = network(bank[index].feature_map)
         seen: Tensor = head(code * code.shape[1] ** 0.5)
         return seen
 
-    iin.train()
+    network.train().requires_grad_(True)
     for _ in tqdm(range(steps), desc="identity code"):
         person = torch.randint(0, kept, (_BATCH,), generator=generator)
         index = person + people * torch.randint(0, 2, (_BATCH,), generator=generator)
@@ -72,7 +64,7 @@ def learn_code(
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    iin.eval()
+    network.eval().requires_grad_(False)
     with torch.no_grad():
         held = torch.arange(kept, people)
         return explained(torch.cat([read(part) for part in torch.split(held, _BATCH)]), goal[held])

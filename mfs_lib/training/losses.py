@@ -34,6 +34,23 @@ def laplacian_loss(image: Tensor, truth: Tensor, weight: Tensor, levels: int = 3
     return total
 
 
+def error_ratio(result: Tensor, target: Tensor, truth: Tensor) -> float:
+    """Error to the truth over that of doing nothing, means over all pixels: 1 for the target itself, 0 for the truth."""
+    return float((result - truth).abs().mean() / (target - truth).abs().mean())
+
+
+def perceptual_loss(features: list[Tensor], truth: list[Tensor]) -> Tensor:
+    """L_per (equation 3 with the truth in the teacher's place), per sample (B,): L1 between feature maps (B, C, h, w).
+
+    Each map counts relative to the size of the truth's, summed over the maps. The paper has VGG's features and
+    squares.
+    """
+    total = features[0].new_zeros(len(features[0]))
+    for mine, wanted in zip(features, truth, strict=True):
+        total = total + (mine - wanted).abs().mean((1, 2, 3)) / wanted.abs().mean()
+    return total
+
+
 def identity_loss(embedding: Tensor, source: Tensor) -> Tensor:
     """L_id (equation 5), per sample (B,): one minus the cosine of two L2-normalised embeddings (B, E)."""
     return 1 - (embedding * source).sum(1)

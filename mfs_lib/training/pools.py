@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mfs_lib.errors import InputError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.folders import PhotoSet
 from mfs_lib.networks.identity import IdentityFeatures
@@ -83,12 +84,19 @@ def reverse_triplets(
 
     One in ten targets is the photograph itself (reconstruction of the same person). Source indices count from the
     beginning of `photo_sources(photos)`; column 1 serves targets that training mirrors.
+
+    Raises:
+        InputError: somebody has fewer than `donors` photographs of other people beside them.
     """
     yaw = np.array([mesh_yaw(m) for m in photos.mesh])
     targets, truths, masks, sources = [], [], [], []
     for i in tqdm(range(len(photos)), desc="reverse triplets"):
         where = face_map(photos.mesh[i], triangles, photos.size)
         others = np.array([j for j, person in enumerate(photos.people) if person != photos.people[i]])
+        if len(others) < donors:
+            raise InputError(
+                f"{donors} donors for each photograph, but only {len(others)} of other people: ask for fewer"
+            )
         near = others[np.argsort(np.abs(yaw[others] - yaw[i]))[: max(donors * 6, len(others) // 4)]]
         for donor in generator.choice(near, donors, replace=False):
             changed = warp_swap(

@@ -15,8 +15,10 @@ from torch.nn import functional as F
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.folders import PhotoSet, load_photo_set
 from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.faces.morphable.model import MODEL_FILE
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.sface import SFace
+from mfs_lib.runinfo import file_digest
 from mfs_lib.training.config import StudentExperiment
 from mfs_lib.training.pools import (
     IdentityBank,
@@ -121,11 +123,15 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
         ConfigError: the folder holds pools that were built from other settings.
     """
     path = folder / "pools.pt"
-    settings = json.dumps({"seed": experiment.seed, **asdict(experiment.data)}, sort_keys=True)
+    settings = json.dumps(
+        {"seed": experiment.seed, "world": file_digest(MODEL_FILE), **asdict(experiment.data)}, sort_keys=True
+    )
     note = folder / "pools.json"
     if path.is_file():
         if not note.is_file() or note.read_text() != settings:
-            raise ConfigError(f"{folder} holds pools of other data settings or another seed: choose a new run folder")
+            raise ConfigError(
+                f"{folder} holds pools of other data settings, seed or face world: choose a new run folder"
+            )
     else:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / "pools.partial"

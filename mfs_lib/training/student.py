@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from mfs_lib.errors import ConfigError
@@ -22,16 +23,18 @@ from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
+from mfs_lib.training.adversarial import Adversary, middle
 from mfs_lib.training.batches import Batch, Sampler
-from mfs_lib.training.config import StageConfig, StudentExperiment, load_experiment
+from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.multiscale import MultiScaleHeads
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.samples import write_samples
-from mfs_lib.weights.models import load_sface
+from mfs_lib.weights.models import load_mobilenet_v2, load_sface
 from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
+_PERCEPTUAL_TAPS = 3
 
 
 def freeze_norms(network: nn.Module) -> None:
@@ -66,8 +69,11 @@ class Trainer:
         self.experiment, self.folder = experiment, folder
         self.student = _first_weights(experiment)
         self.student.use_backend("matmul")
+        self._keep_code()
         self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
+        self.adversary = Adversary()
         self.sface: SFace = load_sface()
+        self.perception = load_mobilenet_v2()
         self.generator = torch.Generator().manual_seed(experiment.seed)
         self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, generator=self.generator)
         self.pools, self.watch = pools, pools.watch
@@ -86,6 +92,9 @@ class Trainer:
             done -= stage.steps
         return self.experiment.stages[-1], done
 
+    def _weights(self, stage: StageConfig) -> LossConfig:
+        return stage.loss or self.experiment.loss
+
     def _rate(self, stage: StageConfig, in_stage: int) -> float:
         schedule = self.experiment.schedule
         begun, end = self.experiment.cycle(self.step)
@@ -99,16 +108,25 @@ class Trainer:
         if (self.folder / "state.pt").is_file():
             self.resume()
         elif self.experiment.code_steps:
+            self._forget_log_after(-1)
+            assert self.student.iin.code is not None  # checked with the experiment
             found = learn_code(
-                self.student.iin, self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
+                self.student.iin.code, self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
                 generator=self.generator,
             )  # fmt: skip
             self.average.load_state_dict(self.student.state_dict())
             known = explained_by_embedding(self.sampler.bank, self.pools.codes)
             self._log({"step": 0, "code_explained": found, "embedding_explained": known})
+            self.save()
 
-    def losses(self, batch: Batch, out: SwapOutput, levels: list[Tensor], identity_samples: int) -> dict[str, Tensor]:
-        """Every loss of a batch, unweighted, as scalars; that of identity on so many of its pictures."""
+    def _keep_code(self) -> None:
+        """Leave an identity code that was learned beforehand as it is: drawing would make it forget."""
+        if self.experiment.code_steps and self.student.iin.code is not None:
+            self.student.iin.code.eval().requires_grad_(False)
+
+    def losses(self, batch: Batch, out: SwapOutput, levels: list[Tensor], stage: StageConfig) -> dict[str, Tensor]:
+        """Every loss of a batch in a stage, unweighted, as scalars."""
+        samples = self.experiment.identity_samples if stage.identity_samples is None else stage.identity_samples
         known = len(batch.target) - batch.free
         weight = losses.difference_weight(batch.target, batch.truth)[:known]
         face, truth = batch.face[:known], batch.truth[:known]
@@ -118,10 +136,16 @@ class Trainer:
             "laplacian": losses.laplacian_loss(out.result[:known], truth, weight),
             "mask": losses.mask_loss(out.mask, batch.face),
             "cover": losses.cover_loss(out.mask, batch.face),
-            "multiscale": self.heads.loss([x[:known] for x in levels], truth, face, weight),
         }
-        if identity_samples:
-            values["id"] = self._identity(batch, out.result, identity_samples)
+        wanted = self._weights(stage)
+        if wanted.multiscale:
+            values["multiscale"] = self.heads.loss([x[:known] for x in levels], truth, face, weight)
+        if samples:
+            values["id"] = self._identity(batch, out.result, samples)
+        if wanted.per:
+            values["per"] = self._perceptual(out.result[:known], truth)
+        if wanted.adv:
+            values["adv"] = self.adversary.loss(out.result)
         if batch.free:
             values["tone"] = losses.tone_loss(out.result[known:], batch.target[known:], batch.face[known:])
             values["background"] = losses.background_loss(out.result[known:], batch.target[known:], batch.face[known:])
@@ -135,6 +159,11 @@ class Trainer:
         features = self.sface(arcface_view(result[index]))
         return losses.identity_loss(features.embedding, batch.source.embedding[index])
 
+    def _perceptual(self, result: Tensor, truth: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.perception(middle(truth), taps=_PERCEPTUAL_TAPS)
+        return losses.perceptual_loss(self.perception(middle(result), taps=_PERCEPTUAL_TAPS), wanted)
+
     def train_step(self) -> dict[str, float]:
         """One optimiser step; returns the unweighted losses."""
         stage, in_stage = self._stage()
@@ -145,11 +174,11 @@ class Trainer:
         self.student.train()
         if self.step >= experiment.freeze_norms_at:
             freeze_norms(self.student)
+        self._keep_code()
         levels: list[Tensor] = []
         out = self.student.apply_weights(batch.target, self.student.inject(batch.source), levels=levels)
-        shown = experiment.identity_samples if stage.identity_samples is None else stage.identity_samples
-        values = self.losses(batch, out, levels, shown)
-        weights = self.experiment.loss
+        values = self.losses(batch, out, levels, stage)
+        weights = self._weights(stage)
         total = torch.stack([getattr(weights, name) * value for name, value in values.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -157,7 +186,11 @@ class Trainer:
         self.optimiser.step()
         self._update_average()
         self.step += 1
-        return {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
+        measured = {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
+        if weights.adv:
+            known = len(batch.target) - batch.free
+            measured["discriminator"] = self.adversary.learn(out.result[:known], batch.truth[:known])
+        return measured
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -179,21 +212,31 @@ class Trainer:
         own = self.sface(arcface_view(watched.target)).embedding
         write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
         source = watched.source.embedding
-        change = float((result - watched.truth).abs().mean() / (watched.target - watched.truth).abs().mean())
         retrieved = (seen @ source.T).argmax(1) == torch.arange(len(seen))
         return {
             "cos_source": float((seen * source).sum(1).mean()),
             "cos_target": float((seen * own).sum(1).mean()),
             "cos_source_of_target": float((own * source).sum(1).mean()),
-            "error_ratio": change,
+            "error_ratio": losses.error_ratio(result, watched.target, watched.truth),
+            "error_ratio_taught": self._error_taught(stage.size, len(result)),
             "retrieval": float(retrieved.float().mean()),
         }
+
+    def _error_taught(self, size: int, count: int) -> float:
+        """The error ratio on sampled triplets that it learns from: how much better, tells what it learned by heart."""
+        pool, some = self.pools.sampled, slice(0, count)
+        target, truth = (
+            F.interpolate(x[some] / 255.0, size=(size, size), mode="area") for x in (pool.target, pool.truth)
+        )
+        result = self.average(target, self.sampler.bank[pool.source[some, 0]]).result
+        return losses.error_ratio(result, target, truth)
 
     def save(self) -> None:
         """Everything needed to go on, under its final name only when complete."""
         state = {
             "student": self.student.state_dict(), "heads": self.heads.state_dict(), "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(), "step": self.step,
+            "optimiser": self.optimiser.state_dict(), "adversary": self.adversary.state_dict(),
+            "generator": self.generator.get_state(), "step": self.step,
         }  # fmt: skip
         partial = self.folder / "state.partial"
         torch.save(state, partial)
@@ -208,6 +251,7 @@ class Trainer:
             self.heads.load_state_dict(state["heads"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self.adversary.load_state_dict(state["adversary"])
             self.generator.set_state(state["generator"])
             self.step = state["step"]
             self._forget_log_after(self.step)

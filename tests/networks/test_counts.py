@@ -68,8 +68,9 @@ def test_compact_injection_is_small() -> None:
     config = {"predictor_width": 128, "kernel_base": True}
     assert count_parameters(IdentityInjectionNetwork(**config)) == 3_713_384  # type: ignore[arg-type]
     shipped = MobileFaceSwapConfig(
-        embedding_dim=128, feature_channels=1024, predictor_width=128, kernel_base=True, code_dim=256
-    )
+        embedding_dim=128, feature_channels=1024, predictor_input="embedding", predictor_width=128, kernel_base=True,
+        code_dim=256,
+    )  # fmt: skip
     assert 4 * count_parameters(MobileFaceSwap(shipped)) < 24_000_000  # bytes in float32
 
 

@@ -162,12 +162,10 @@ def test_a_code_brings_the_feature_map_to_the_modulation() -> None:
     weights = [model.inject(IdentityFeatures(identity.embedding, who.feature_map)) for who in (identity, other)]
     first, second = (w.encoder[0].pointwise.scale for w in weights)
     assert not torch.allclose(first, second, atol=1e-4)
-    hidden = model.iin.predictor.hidden(identity)
-    code = model.iin.identity_code(hidden)
-    assert code is not None and code.shape == (2, 5)
-    torch.testing.assert_close(code.norm(dim=1), torch.ones(2))
-    plain = MobileFaceSwap(SMALL).eval()
-    assert plain.iin.identity_code(plain.iin.predictor.hidden(identity)) is None
+    style = model.iin.style(identity)
+    assert torch.equal(style[:, :-5], identity.embedding)
+    torch.testing.assert_close(style[:, -5:].norm(dim=1), torch.ones(2))
+    assert torch.equal(MobileFaceSwap(SMALL).iin.style(identity), identity.embedding)
 
 
 @torch.no_grad()

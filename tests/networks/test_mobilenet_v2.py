@@ -44,6 +44,13 @@ def test_feature_maps(network: MobileNetV2Features) -> None:
     assert x.grad.abs().max() > 0
 
 
+@torch.no_grad()
+def test_fewer_taps_are_the_first_ones(network: MobileNetV2Features) -> None:
+    x = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    some, every = network(x, taps=2), network(x)
+    assert len(some) == 2 and all(torch.equal(a, b) for a, b in zip(some, every[:2], strict=True))
+
+
 def test_folding_changes_nothing(network: MobileNetV2Features) -> None:
     """The first two layers, normalised step by step as torchvision does, against ours."""
     state = load_foreign_pickle(fetch("mobilenet-v2"))

@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
     "batch": {"sampled": 3, "reverse": 1, "free": 1},
     "identity_samples": 2,
     "loss": {"multiscale": 5.0},
-    "stages": [{"size": 32, "steps": 4}, {"size": 64, "steps": 4}],
+    "stages": [{"size": 32, "steps": 4}, {"size": 64, "steps": 4, "loss": {"per": 1.0, "adv": 0.1}}],
     "schedule": {"warm_up": 2, "final_lr": 1.0e-4},
     "clip": 10.0,
 }  # fmt: skip

@@ -36,6 +36,13 @@ def test_defaults_and_settings() -> None:
     assert (made.seed, made.network.predictor_width, made.data.photos, made.steps) == (5, 8, ("london",), 300)
 
 
+def test_a_stage_changes_the_weights_that_it_names() -> None:
+    made = experiment_from_dict({"loss": {"id": 7.0}, "stages": [{"steps": 1}, {"loss": {"per": 4.0}}]})
+    first, second = made.stages
+    assert first.loss is None and made.loss.per == 0
+    assert second.loss is not None and (second.loss.id, second.loss.per) == (7.0, 4.0)
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
@@ -43,6 +50,8 @@ def test_defaults_and_settings() -> None:
         ({"data": {"pepole": 3}}, "data.*pepole"),
         ({"batch": {"size": 8}}, "batch.*size"),
         ({"loss": {"ssim": 1.0}}, "loss.*ssim"),
+        ({"stages": [{"loss": {"ssim": 1.0}}]}, "stages: loss.*ssim"),
+        ({"stages": [{"loss": 3}]}, "stages: loss.*mapping"),
         ({"schedule": {"warmup": 1}}, "schedule.*warmup"),
         ({"stages": [{"epochs": 1}]}, "stages.*epochs"),
         ({"network": {"depth": 3}}, "depth"),
@@ -58,6 +67,7 @@ def test_defaults_and_settings() -> None:
         ({"data": {"photos": "london"}}, "photos"),
         ({"seed": True}, "seed"),
         ({"batch": {"sampled": 2.5}}, "sampled"),
+        ({"code_steps": 9}, "code_dim"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, Any], named: str) -> None:

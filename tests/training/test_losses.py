@@ -60,6 +60,19 @@ def test_the_laplacian_sees_detail_and_no_tone() -> None:
     torch.testing.assert_close(fine, torch.tensor([0.3]), atol=1e-5, rtol=0)
 
 
+def test_the_error_ratio_is_one_for_doing_nothing_and_zero_for_the_truth() -> None:
+    target, truth = torch.rand(2, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert losses.error_ratio(target, target, truth) == 1
+    assert losses.error_ratio(truth, target, truth) == 0
+    assert losses.error_ratio((target + truth) / 2, target, truth) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_perception_compares_each_map_with_the_size_of_the_truths() -> None:
+    wanted = [torch.ones(2, 4, 8, 8), torch.full((2, 3, 4, 4), 10.0)]
+    seen = [torch.stack([wanted[0][0], wanted[0][1] * 1.5]), wanted[1] - torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)]
+    torch.testing.assert_close(losses.perceptual_loss(seen, wanted), torch.tensor([0.0, 0.6]))
+
+
 def test_identity() -> None:
     ours = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
     theirs = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 0.0]])

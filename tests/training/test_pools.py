@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from mfs_lib.errors import InputError
 from mfs_lib.faces.folders import PhotoSet
 from mfs_lib.training import prepare
 from mfs_lib.training.batches import Sampler
@@ -33,6 +34,13 @@ def test_reverse_triplets_lead_back_to_the_photograph(photos: PhotoSet, triangle
     assert torch.equal(sources[7:], sources[:7].flip(3))
     # Never the pixels of the truth: the mirror image of the person's other picture, which a mirrored target unmirrors.
     assert made.source[::3].tolist() == [[8, 1], [7, 0], [10, 3], [9, 2], [12, 5], [11, 4], [13, 6]]
+
+
+def test_more_donors_than_other_people_have_pictures_are_refused(
+    photos: PhotoSet, triangles: npt.NDArray[np.int64]
+) -> None:
+    with pytest.raises(InputError, match=r"6 donors.* only 5"):
+        reverse_triplets(photos, triangles, donors=6, generator=np.random.default_rng(0))
 
 
 def test_a_bank_keeps_its_order() -> None:

@@ -69,33 +69,40 @@ def test_another_seed_is_another_run(straight: Trainer, tiny_pools: tuple[Pools,
 def test_every_loss_is_measured_and_steps_reduce_their_sum(
     tiny_pools: tuple[Pools, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = [{"size": 32, "steps": 100, "lr": 1.0e-2}]
+    stages = [{"size": 64, "steps": 100, "lr": 1.0e-2, "loss": {"per": 1.0, "adv": 0.1}}]
     trainer = Trainer(experiment_from_dict({**TINY, "stages": stages, "identity_samples": 9}), tiny_pools[0], tmp_path)
-    batch = trainer.sampler.draw(32, trainer.experiment.batch)
+    batch = trainer.sampler.draw(64, trainer.experiment.batch)
     monkeypatch.setattr(trainer.sampler, "draw", lambda size, counts: batch)
     values = [trainer.train_step() for _ in range(15)]
-    names = {"rec", "raw", "laplacian", "multiscale", "id", "mask", "cover", "tone", "background"}
-    assert set(values[0]) == {*names, "total", "gradient"}
-    weights = trainer.experiment.loss
+    names = {"rec", "raw", "laplacian", "multiscale", "id", "mask", "cover", "tone", "background", "per", "adv"}
+    assert set(values[0]) == {*names, "total", "gradient", "discriminator"}
+    weights = trainer.experiment.stages[0].loss
     expected = sum(getattr(weights, name) * values[0][name] for name in names)
     assert values[0]["total"] == pytest.approx(expected, rel=1e-4)
     assert values[-1]["total"] < 0.85 * values[0]["total"]
     assert values[-1]["rec"] < values[0]["rec"]
 
 
-def test_the_code_is_learned_before_the_first_step_and_once(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
-    trainer = Trainer(experiment_from_dict({**TINY, "code_steps": 3}), tiny_pools[0], tmp_path)
-    before = trainer.student.state_dict()["iin.code.weight"].clone()
+def test_the_code_is_learned_before_the_first_step_once_and_then_kept(
+    tiny_pools: tuple[Pools, Path], tmp_path: Path
+) -> None:
+    def code(trainer: Trainer) -> dict[str, Tensor]:
+        return {k: v.clone() for k, v in trainer.student.state_dict().items() if k.startswith("iin.code.")}
+
+    experiment = experiment_from_dict({**TINY, "code_steps": 3})
+    trainer = Trainer(experiment, tiny_pools[0], tmp_path)
+    before = code(trainer)
     trainer.begin()
-    learned = trainer.student.state_dict()["iin.code.weight"].clone()
-    assert not torch.equal(before, learned)
-    assert torch.equal(trainer.average.state_dict()["iin.code.weight"], learned)
+    learned = code(trainer)
+    assert not torch.equal(before["iin.code.code.weight"], learned["iin.code.code.weight"])
+    assert all(torch.equal(trainer.average.state_dict()[k], v) for k, v in learned.items())
     (entry,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert entry["step"] == 0 and {"code_explained", "embedding_explained"} < set(entry)
-    trainer.save()
-    again = Trainer(experiment_from_dict({**TINY, "code_steps": 3}), tiny_pools[0], tmp_path)
+    again = Trainer(experiment, tiny_pools[0], tmp_path)
     again.begin()  # resumes instead
-    assert torch.equal(again.student.state_dict()["iin.code.weight"], learned)
+    again.train_step()
+    assert all(torch.equal(code(again)[k], v) for k, v in learned.items())
+    assert all(torch.allclose(again.average.state_dict()[k], v, atol=1e-6) for k, v in learned.items())
 
 
 def test_a_stage_without_identity_samples_leaves_the_recogniser_out(
