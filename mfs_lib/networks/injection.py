@@ -95,12 +95,8 @@ class IdentityInjectionNetwork(nn.Module):
             base=kernel_base,
             scale=kernel_scale,
         )
-        self.code: IdentityCode | None = None
-        if code_dim:
-            self.code = IdentityCode(
-                feature_channels=feature_channels, feature_size=feature_size, width=predictor_width or code_dim,
-                code_dim=code_dim,
-            )  # fmt: skip
+        sizes = {"feature_channels": feature_channels, "feature_size": feature_size, "code_dim": code_dim}
+        self.code = IdentityCode(width=predictor_width or code_dim, **sizes) if code_dim else None
 
     def style(self, identity: IdentityFeatures) -> Tensor:
         """Who it is, as the modulation reads it: the embedding and, if the network has one, the code; (B,E+code_dim)."""
