@@ -22,6 +22,11 @@ class Batch(NamedTuple):
     source: IdentityFeatures
     free: int
 
+    @property
+    def known(self) -> int:
+        """How many have a truth; they come first."""
+        return len(self.target) - self.free
+
 
 def _recolour(pictures: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     """The same random gains and gamma on the target and the truth of a sample."""

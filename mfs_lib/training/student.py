@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import time
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
+from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
 from mfs_lib.training.adversarial import Adversary, middle
@@ -73,10 +75,9 @@ class Trainer:
         self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
         self.adversary = Adversary()
         self.sface: SFace = load_sface()
-        self.perception = load_mobilenet_v2()
         self.generator = torch.Generator().manual_seed(experiment.seed)
         self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, generator=self.generator)
-        self.pools, self.watch = pools, pools.watch
+        self.pools = pools
         self.parameters = [*self.student.parameters(), *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
@@ -127,7 +128,7 @@ class Trainer:
     def losses(self, batch: Batch, out: SwapOutput, levels: list[Tensor], stage: StageConfig) -> dict[str, Tensor]:
         """Every loss of a batch in a stage, unweighted, as scalars."""
         samples = self.experiment.identity_samples if stage.identity_samples is None else stage.identity_samples
-        known = len(batch.target) - batch.free
+        known = batch.known
         weight = losses.difference_weight(batch.target, batch.truth)[:known]
         face, truth = batch.face[:known], batch.truth[:known]
         values = {
@@ -159,10 +160,15 @@ class Trainer:
         features = self.sface(arcface_view(result[index]))
         return losses.identity_loss(features.embedding, batch.source.embedding[index])
 
+    @cached_property
+    def _perception(self) -> MobileNetV2Features:
+        """Loaded by the first stage that wants it."""
+        return load_mobilenet_v2()
+
     def _perceptual(self, result: Tensor, truth: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = self.perception(middle(truth), taps=_PERCEPTUAL_TAPS)
-        return losses.perceptual_loss(self.perception(middle(result), taps=_PERCEPTUAL_TAPS), wanted)
+            wanted = self._perception(middle(truth), taps=_PERCEPTUAL_TAPS)
+        return losses.perceptual_loss(self._perception(middle(result), taps=_PERCEPTUAL_TAPS), wanted)
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step; returns the unweighted losses."""
@@ -188,8 +194,7 @@ class Trainer:
         self.step += 1
         measured = {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
         if weights.adv:
-            known = len(batch.target) - batch.free
-            measured["discriminator"] = self.adversary.learn(out.result[:known], batch.truth[:known])
+            measured["discriminator"] = self.adversary.learn(out.result[: batch.known], batch.truth[: batch.known])
         return measured
 
     @torch.no_grad()
@@ -206,7 +211,7 @@ class Trainer:
     def look(self) -> dict[str, float]:
         """What the averaged student does on pictures it never trains on: the collapse detector."""
         stage, _ = self._stage()
-        watched = self.watch.at(stage.size)
+        watched = self.pools.watch.at(stage.size)
         result = self.average(watched.target, watched.source).result
         seen = self.sface(arcface_view(result)).embedding
         own = self.sface(arcface_view(watched.target)).embedding

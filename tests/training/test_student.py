@@ -164,11 +164,11 @@ def test_a_look_tells_swapping_from_collapse(tiny_pools: tuple[Pools, Path], tmp
     fresh = trainer.look()
     assert fresh["cos_source"] == pytest.approx(fresh["cos_source_of_target"], abs=0.15)  # untrained: nobody is swapped
     assert fresh["retrieval"] <= 0.5 and fresh["error_ratio"] > 0.9
-    nothing = _numbers(trainer, trainer.watch.target)
+    nothing = _numbers(trainer, trainer.pools.watch.target)
     assert nothing["error_ratio"] == 1
     assert nothing["cos_target"] == pytest.approx(1)
     assert nothing["cos_source"] == pytest.approx(nothing["cos_source_of_target"])
-    perfect = _numbers(trainer, trainer.watch.truth)
+    perfect = _numbers(trainer, trainer.pools.watch.truth)
     assert perfect["error_ratio"] == 0
     assert perfect["cos_source"] > nothing["cos_source"] + 0.25
     assert perfect["retrieval"] >= 0.75 > nothing["retrieval"]
