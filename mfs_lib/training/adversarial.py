@@ -12,45 +12,28 @@ they were made tells the two apart.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-_CHANNELS = (24, 48, 96)
+from mfs_lib.networks.patchgan import PatchGAN
+
 _RATE = 4e-4
 
 
 def middle(picture: Tensor) -> Tensor:
-    """The middle three quarters of crops (B, C, S, S): all of the face, little else."""
+    """The middle three quarters of crops (B, C, S, S) in [0, 1]: all of the face, little else; in [-1, 1]."""
     edge = picture.shape[-1] // 8
-    return picture[..., edge:-edge, edge:-edge]
-
-
-class PatchDiscriminator(nn.Module):
-    """Pictures in [0, 1] -> one score for each overlapping patch; above zero: real."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        pairs = zip((3, *_CHANNELS[:-1]), _CHANNELS, strict=True)
-        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(i, o, 4, stride=2, padding=1)) for i, o in pairs)
-        self.last = spectral_norm(nn.Conv2d(_CHANNELS[-1], 1, 3, padding=1))
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, 1, H/8, W/8)."""
-        x = picture * 2 - 1
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
-        return cast(Tensor, self.last(x))
+    return picture[..., edge:-edge, edge:-edge] * 2 - 1
 
 
 class Adversary:
     """The discriminator and its optimiser: what a trainer plays against."""
 
     def __init__(self) -> None:
-        self.network = PatchDiscriminator()
+        self.network = PatchGAN(channels=(24, 48, 96), strided=3, padding=1, last_kernel=3, norm="none", spectral=True)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=_RATE, betas=(0.0, 0.99), fused=True)
 
     def loss(self, result: Tensor) -> Tensor:

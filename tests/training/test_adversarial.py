@@ -21,7 +21,7 @@ def _adversary() -> Adversary:
     return Adversary()
 
 
-def test_middle_is_centred() -> None:
+def test_middle_is_centred_and_signed() -> None:
     picture = torch.zeros(1, 1, 64, 64)
     picture[..., 8:56, 8:56] = 1
     assert middle(picture).shape == (1, 1, 48, 48) and bool((middle(picture) == 1).all())
