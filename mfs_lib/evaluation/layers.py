@@ -1,31 +1,20 @@
-"""Layers of a network, walked while it runs: sizes, counts, and how a printed number compares with a counted one.
+"""Layers of a network, walked while it runs: their sizes, weights and multiply-accumulates, and how they are joined.
 
-Everything here works on the `meta` device, where no arithmetic is done. Two counts of operations are kept apart:
-
-* MAC: multiply-accumulates of convolutions and matrix products only, this project's unit (`common.count_macs`);
-* the convention that fits every row of MobileFaceSwap's Table 1 that can be rebuilt (`paper_flops`): MAC, plus 4 for
-  each element of a batch normalisation, 1 for each of a PReLU and 1 for each input and output of a global average;
-  biases, other activations and upsampling are free. It is what the tool `thop` gives with upsampling registered as free.
+Counting works on the `meta` device, where no arithmetic is done. What whole systems cost, and in which convention, is
+`evaluation.complexity`'s to say.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mfs_lib.errors import InputError
-from mfs_lib.networks.common import count_macs
-from mfs_lib.networks.identity import ChannelWeighting
 from mfs_lib.networks.idn import StaticIdentityNetwork
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class LayerCount(NamedTuple):
@@ -115,34 +104,6 @@ def layer_counts(module: nn.Module, *inputs: Any) -> list[LayerCount]:
     with torch.no_grad(), _watched(list(names), seen):
         module(*inputs)
     return found
-
-
-def paper_flops(module: nn.Module, *inputs: Any) -> int:
-    """Operations of `module(*inputs)` by the convention that fits Table 1 of the paper (see the module's text)."""
-    extra = 0
-
-    def seen(part: nn.Module, given: Tensor, output: Tensor) -> None:
-        nonlocal extra
-        if isinstance(part, ChannelWeighting):  # its global average: a sum over the inputs, a division for each channel
-            extra += given.numel() + given.shape[0] * given.shape[1]
-        else:
-            extra += (4 if isinstance(part, _NORMS) else 1) * output.numel()
-
-    parts: list[nn.Module] = [p for p in module.modules() if isinstance(p, (*_NORMS, nn.PReLU, ChannelWeighting))]
-    with _watched(parts, seen):
-        macs = count_macs(module, *inputs)
-    return macs + extra
-
-
-def prints_as(value: float, printed: str) -> bool:
-    """True where `value` rounded to the decimals of `printed` (e.g. "0.413") is the same number.
-
-    Raises InputError where `printed` is no decimal number or `value` is not finite.
-    """
-    if not printed.replace(".", "", 1).isdigit() or not math.isfinite(value):
-        raise InputError(f"{value} and {printed!r} can't be compared: give a finite value and a printed number")
-    wanted = Decimal(printed)
-    return Decimal(repr(float(value))).quantize(wanted) == wanted
 
 
 def trace_stages(network: StaticIdentityNetwork, side: int) -> list[Stage]:

@@ -44,6 +44,7 @@ class ChannelWeighting(nn.Module):
 
     def __init__(self, *, channels: int, reduction: int = 16) -> None:
         super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Sequential(
             nn.Linear(channels, channels // reduction),
             nn.PReLU(),
@@ -53,7 +54,7 @@ class ChannelWeighting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,H,W) -> (B,C,H,W)."""
-        gate = cast(Tensor, self.fc(x.mean(dim=(2, 3))))
+        gate = cast(Tensor, self.fc(self.pool(x).flatten(1)))
         return x * gate[:, :, None, None]
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.depthwise import Backend
-from mfs_lib.networks.fusion import FusionMask
+from mfs_lib.networks.fusion import FusionMask, MaskUpsampling
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.idn import IdentityDynamicNetwork, StaticIdentityNetwork
 from mfs_lib.networks.injection import IdentityInjectionNetwork, IdnWeights
@@ -44,6 +44,7 @@ class MobileFaceSwapConfig:
 
     channels            outputs of the five encoder stages
     mask_channels       outputs of the five layers of the mask head
+    mask_upsampling     the mask grows before "each" layer (release) or "once" at the end (what the paper's count fits)
     embedding_dim       length of the identity embedding (SFace: 128)
     feature_channels    channels of the identity feature map (SFace: 1024)
     feature_size        its height and width, at least 4
@@ -61,6 +62,7 @@ class MobileFaceSwapConfig:
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
     mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2)
+    mask_upsampling: MaskUpsampling = "each"
     embedding_dim: int = 512
     feature_channels: int = 512
     feature_size: int = 7
@@ -86,6 +88,8 @@ class MobileFaceSwapConfig:
             raise ConfigError(f"code_dim must be 0 (none) or positive, got {self.code_dim}")
         if self.feature_size < 4:
             raise ConfigError(f"feature_size must be at least 4, got {self.feature_size}")
+        if self.mask_upsampling not in get_args(MaskUpsampling):
+            raise ConfigError(f"mask_upsampling must be one of {get_args(MaskUpsampling)}, got {self.mask_upsampling}")
         if self.predictor_input not in get_args(PredictorInput):
             raise ConfigError(f"predictor_input must be one of {get_args(PredictorInput)}, got {self.predictor_input}")
         if self.predictor_width is not None and self.predictor_width < 1:
@@ -122,12 +126,13 @@ class StaticSwapper(nn.Module):
         *,
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         mask_channels: tuple[int, ...] = (128, 64, 32, 8, 2),
+        mask_upsampling: MaskUpsampling = "each",
         declare_biases: bool = False,
         first_skip: bool = False,
     ) -> None:
         super().__init__()
         self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases, first_skip=first_skip)
-        self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels)
+        self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels, upsampling=mask_upsampling)
 
     def forward(self, target: Tensor) -> SwapOutput:
         """`target` (B,3,H,W), RGB in [0,1], H and W multiples of 32 -> SwapOutput of the same size."""
@@ -155,7 +160,9 @@ class MobileFaceSwap(nn.Module):
             code_dim=config.code_dim,
         )
         self.idn = IdentityDynamicNetwork(channels=config.channels, first_skip=config.first_skip)
-        self.fusion = FusionMask(inputs=config.channels[-1], channels=config.mask_channels)
+        self.fusion = FusionMask(
+            inputs=config.channels[-1], channels=config.mask_channels, upsampling=config.mask_upsampling
+        )
 
     def use_backend(self, backend: Backend) -> None:
         """Choose how the per-frame networks compute (see `depthwise`): the function stays the same."""
@@ -195,6 +202,7 @@ class MobileFaceSwap(nn.Module):
         static = StaticSwapper(
             channels=self.config.channels,
             mask_channels=self.config.mask_channels,
+            mask_upsampling=self.config.mask_upsampling,
             first_skip=self.config.first_skip,
         )
         static.idn.final = copy.deepcopy(self.idn.final)

@@ -114,3 +114,11 @@ def test_batched_path_costs_the_same_per_frame() -> None:
     model = MobileFaceSwap().eval()
     macs = count_macs(model, torch.empty(3, 3, 224, 224), features(3))
     assert macs == 3 * (305_722_368 + 219_971_856 + POINTWISE_VALUES)
+
+
+def test_cheap_mask_head_keeps_the_parameters_and_comes_near_the_papers_operations() -> None:
+    cheap = FusionMask(upsampling="once").eval()
+    assert count_parameters(cheap) == 84_209
+    assert count_macs(cheap, torch.empty(1, 512, 7, 7)) == 4_055_338
+    whole = StaticSwapper(mask_upsampling="once").eval()
+    assert count_macs(whole, torch.empty(1, 3, 224, 224)) == 264_276_992 + 4_055_338

@@ -73,6 +73,24 @@ def test_specialised_network_keeps_the_first_skip() -> None:
     assert (plain(target, identity).raw - expected.raw).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_a_mask_that_grows_once_is_coarse_and_can_be_specialised() -> None:
+    torch.manual_seed(5)
+    model = MobileFaceSwap(dataclasses.replace(SMALL, mask_upsampling="once")).eval()
+    randomise_norms(model)
+    identity, target = random_identities(1), torch.rand(2, 3, 64, 64)
+    output = model(target, identity)
+    torch.testing.assert_close(model.specialise(identity)(target).mask, output.mask, rtol=0, atol=1e-6)
+    logits = torch.logit(output.mask.double())
+    # Two coarse pixels a side, enlarged 32 times: outer quarters are flat, between them every line is straight.
+    assert logits[:, :, :16].sub(logits[:, :, :1]).abs().max() < 1e-3
+    assert logits[:, :, 16:48].diff(n=2, dim=2).abs().max() < 1e-3 < logits[:, :, 16:48].diff(dim=2).abs().max()
+    features = 1000 * torch.randn(2, SMALL.channels[-1], 2, 2)  # narrow layers let little through
+    assert (model.fusion(features)[0] - model.fusion(features)[1]).abs().max() > 1e-3
+    model.use_backend("matmul")
+    assert torch.equal(model(target, identity).mask, output.mask)
+
+
 def test_specialised_network_is_plain_and_leaves_the_model_alone(small_model: MobileFaceSwap) -> None:
     small_model.train()
     before = {name: value.clone() for name, value in small_model.state_dict().items()}
@@ -233,7 +251,13 @@ def test_config_round_trip_and_errors() -> None:
     assert MobileFaceSwapConfig.from_dict(config.to_dict()) == config
     with pytest.raises(ConfigError, match="unknown network options"):
         MobileFaceSwapConfig.from_dict({"chanels": [1]})
-    for wrong in ({"channels": [1, 2]}, {"feature_size": 3}, {"predictor_input": "z"}, {"predictor_width": 0}):
+    for wrong in (
+        {"channels": [1, 2]},
+        {"feature_size": 3},
+        {"predictor_input": "z"},
+        {"predictor_width": 0},
+        {"mask_upsampling": "twice"},
+    ):
         with pytest.raises(ConfigError):
             MobileFaceSwapConfig.from_dict(wrong)
 

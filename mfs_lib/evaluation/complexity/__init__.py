@@ -1,0 +1,1 @@
+"""What a swap costs: parameters, operations, memory and time of every system that the paper compares."""
