@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfs_lib import __version__
+from mfs_lib.cli_complexity import add_complexity
+from mfs_lib.cli_weights import add_convert, add_fetch
 from mfs_lib.errors import InputError, MfsError, OutputError
 
 if TYPE_CHECKING:
@@ -31,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_swap(commands)
-    _add_fetch(commands)
+    _add_common(add_fetch(commands))
+    _add_common(add_convert(commands))
+    _add_common(add_complexity(commands))
     return parser
 
 
@@ -64,36 +68,36 @@ def _add_swap(commands: Any) -> None:
     )
     swap.add_argument("--label", action="store_true", help="also draw a visible label into the picture")
     swap.add_argument("--force", action="store_true", help="allow the output to replace the source or target file")
+    _add_swap_means(swap)
+    _add_common(swap)
+    swap.set_defaults(run=run_swap)
+
+
+def _add_swap_means(swap: argparse.ArgumentParser) -> None:
+    """Options of `mfs swap` that say with what and how it is done."""
     swap.add_argument(
         "--detail",
         choices=("plain", "residual", "adaptive"),
         help="how the face is pasted: plain, as fine as the network's crop; residual, with all the target's fine grain; "
-        "adaptive, with the grain where the swap left the structure alone (default: the package's)",
+        "adaptive, with the grain where the swap left the structure alone "
+        "(default: the package's; not with --recipe release)",
     )
     swap.add_argument(
-        "--student", default="default", metavar="NAME|FILE", help="network to use: default, or a .safetensors file"
+        "--weights",
+        default="default",
+        metavar="NAME|FILE",
+        help="networks to use: default, a student's .safetensors file, or mobilefaceswap-224 (the release's)",
+    )
+    swap.add_argument(
+        "--recipe",
+        choices=("ours", "release"),
+        default="ours",
+        help="how faces are found, cut out and put back: our way, or as the MobileFaceSwap release does (default: ours)",
     )
     swap.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda (default: cpu)")
     swap.add_argument(
         "--max-megapixels", type=_megapixels, default=128.0, metavar="N", help="refuse larger pictures (default: 128)"
     )
-    _add_common(swap)
-    swap.set_defaults(run=run_swap)
-
-
-def _add_fetch(commands: Any) -> None:
-    fetch = commands.add_parser(
-        "fetch",
-        help="fetch and verify model files and sets of faces",
-        description="Fetch model files into the cache and verify size and SHA-256. Files already there are kept.",
-    )
-    what = fetch.add_mutually_exclusive_group(required=True)
-    what.add_argument("names", nargs="*", default=[], metavar="NAME", help="files to fetch, by name")
-    what.add_argument("--default", action="store_true", help="fetch the set that swapping, training and tests need")
-    what.add_argument("--list", action="store_true", help="list what can be fetched, with licence and size")
-    fetch.add_argument("--offline", action="store_true", help="only use the cache and the folder in MFS_MIRROR")
-    _add_common(fetch)
-    fetch.set_defaults(run=run_fetch)
 
 
 def _face_choice(text: str) -> str | int:
@@ -128,10 +132,11 @@ def run_swap(args: argparse.Namespace) -> dict[str, Any]:
         _refuse_overwriting_inputs(args)
     _check_device(args.device)
     from mfs_lib.swapping import Swapper
-    from mfs_lib.swapping.paste import DEFAULT_DETAIL
+    from mfs_lib.swapping.recipe import check_detail
 
-    swapper = Swapper.load(args.student, device=args.device, max_megapixels=args.max_megapixels)
-    result = swapper.swap(args.source, args.target, args.face, detail=args.detail or DEFAULT_DETAIL)
+    check_detail(args.recipe, args.detail)
+    swapper = Swapper.load(args.weights, recipe=args.recipe, device=args.device, max_megapixels=args.max_megapixels)
+    result = swapper.swap(args.source, args.target, args.face, detail=args.detail)
     written = result.save(args.output, label=args.label)
     return _swap_report(args, result, written, time.perf_counter() - start)
 
@@ -180,44 +185,6 @@ def _swap_report(args: argparse.Namespace, result: SwapResult, written: Path, se
         "labelled": bool(args.label),
         "seconds": {**{step: round(t, 4) for step, t in result.timings.items()}, "total": round(seconds, 4)},
     }
-
-
-def _fetch_list() -> dict[str, Any]:
-    """What can be fetched: model files, then sets of faces."""
-    from mfs_lib.faces import manifests
-    from mfs_lib.weights import registry
-
-    known = registry.entries()
-    rows = [
-        {"name": e.name, "bytes": e.size, "licence": e.licence, "default": e.default, "purpose": e.purpose}
-        for e in known
-    ]
-    lines = [f"{e.name:<16} {e.size / 1e6:7.2f} MB  {e.licence:<14} {e.purpose}" for e in known]
-    for name in manifests.names():
-        faces = manifests.face_set(name)
-        size = sum(file.size for file in faces.needed)
-        rows.append({"name": name, "bytes": size, "licence": faces.licence, "default": False, "purpose": faces.title})
-        lines.append(f"{name:<16} {size / 1e6:7.2f} MB  {faces.licence:<14} {faces.title}")
-    return {"text": "\n".join(lines), "files": rows}
-
-
-def run_fetch(args: argparse.Namespace) -> dict[str, Any]:
-    """`mfs fetch`: lists or fetches model files and sets of faces."""
-    from mfs_lib.faces import manifests
-    from mfs_lib.weights import registry
-
-    if args.list:
-        return _fetch_list()
-    names = [e.name for e in registry.entries() if e.default] if args.default else args.names
-    show, paths = not args.json, {}
-    for name in names:
-        if name in manifests.names():
-            paths[name] = [str(path) for path in manifests.fetch(name, progress=show)]
-        else:
-            paths[name] = [str(registry.fetch(name, offline=args.offline, progress=show))]
-    number = sum(len(found) for found in paths.values())
-    placed = "1 file is" if number == 1 else f"{number} files are"
-    return {"text": f"{placed} in place and verified: {', '.join(paths)}", "paths": paths}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

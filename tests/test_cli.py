@@ -63,6 +63,7 @@ def test_version_and_help(capsys: Capture) -> None:
         (["--help"], "fetch"),
         (["swap", "--help"], "--face largest|all|INDEX"),
         (["fetch", "--help"], "--default"),
+        (["convert", "--help"], "OUTPUT"),
     ):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
@@ -73,7 +74,7 @@ def test_version_and_help(capsys: Capture) -> None:
 def test_every_option_has_a_help_text() -> None:
     parser = cli.build_parser()
     commands = next(a for a in parser._actions if a.dest == "command")
-    assert set(commands.choices) == {"swap", "fetch"}  # type: ignore[arg-type]
+    assert {"swap", "fetch", "convert"} <= set(commands.choices)  # type: ignore[arg-type]
     for sub in commands.choices.values():  # type: ignore[union-attr]
         assert all(action.help for action in sub._actions)
 
@@ -89,8 +90,12 @@ def test_every_option_has_a_help_text() -> None:
         ["swap", "--source", "a", "--target", "b", "-o", "c.png", "--face", "-1"],
         ["swap", "--source", "a", "--target", "b", "-o", "c.png", "--max-megapixels", "0"],
         ["swap", "--source", "a", "--target", "b", "-o", "c.png", "--no-mark"],
+        ["swap", "--source", "a", "--target", "b", "-o", "c.png", "--recipe", "theirs"],
+        ["swap", "--source", "a", "--target", "b", "-o", "c.png", "--student", "default"],
         ["fetch"],
         ["fetch", "yunet", "--default"],
+        ["convert", "mobilefaceswap", "a.pdparams"],
+        ["convert", "paddle", "a.pdparams", "b.safetensors"],
     ],
 )
 def test_wrong_usage_is_exit_2(arguments: list[str], capsys: Capture) -> None:
@@ -102,7 +107,7 @@ def test_wrong_usage_is_exit_2(arguments: list[str], capsys: Capture) -> None:
 
 def test_swap_says_what_it_did_in_one_line(photo: Path, student: Path, tmp_path: Path, capsys: Capture) -> None:
     out = tmp_path / "out.png"
-    assert swap(photo, out, "--student", student) == 0
+    assert swap(photo, out, "--weights", student) == 0
     captured = capsys.readouterr()
     assert captured.out.count("\n") == 1
     for part in ("swapped the face in astronaut.jpg", str(out), "512x512", "marked as synthetic"):
@@ -118,7 +123,7 @@ def test_json_report(photo: Path, student: Path, tmp_path: Path, capsys: Capture
     twice = tmp_path / "twice.png"
     Image.fromarray(np.hstack([skimage.data.astronaut()] * 2)).save(twice)
     out = tmp_path / "out.webp"
-    code = swap(photo, out, "--student", student, "--json", "--face", "all", "--label", target=twice)
+    code = swap(photo, out, "--weights", student, "--json", "--face", "all", "--label", target=twice)
     assert code == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"]
@@ -132,9 +137,9 @@ def test_json_report(photo: Path, student: Path, tmp_path: Path, capsys: Capture
 
 
 def test_face_index(photo: Path, student: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert swap(photo, tmp_path / "o.png", "--student", student, "--face", "0") == 0
+    assert swap(photo, tmp_path / "o.png", "--weights", student, "--face", "0") == 0
     capsys.readouterr()
-    assert swap(photo, tmp_path / "p.png", "--student", student, "--face", "5") == 1
+    assert swap(photo, tmp_path / "p.png", "--weights", student, "--face", "5") == 1
     assert "no face 5" in error_line(capsys)
     assert not (tmp_path / "p.png").exists()
 
@@ -151,7 +156,7 @@ def test_bad_inputs_are_exit_1_and_write_nothing(photo: Path, student: Path, tmp
     out = tmp_path / "out.png"
     for name in ("cut.jpg", "empty.jpg", "text.jpg", "one.png", "faceless.png", "missing.jpg", ""):
         for source, target in ((bad / name, photo), (photo, bad / name)):
-            assert swap(source, out, "--student", student, target=target) == 1, name
+            assert swap(source, out, "--weights", student, target=target) == 1, name
             assert len(error_line(capsys)) > 30
             assert not out.exists()
 
@@ -176,12 +181,12 @@ def test_inputs_are_not_overwritten_without_force(photo: Path, student: Path, tm
     other.write_bytes(photo.read_bytes())
     before = photo.read_bytes()
     for out in (photo, link, tmp_path / "." / photo.name):
-        assert swap(other, out, "--student", student, target=photo) == 1
+        assert swap(other, out, "--weights", student, target=photo) == 1
         assert "--force" in error_line(capsys)
-        assert swap(photo, out, "--student", student, target=other) == 1
+        assert swap(photo, out, "--weights", student, target=other) == 1
         assert "--force" in error_line(capsys)
     assert photo.read_bytes() == before
-    assert swap(other, photo, "--student", student, "--force", target=photo) == 0
+    assert swap(other, photo, "--weights", student, "--force", target=photo) == 0
     assert read_provenance(photo) is not None
 
 
@@ -192,9 +197,22 @@ def test_json_errors(tmp_path: Path, capsys: Capture) -> None:
     assert captured.err.startswith("mfs: error: ")
 
 
-def test_unknown_student_and_device(photo: Path, tmp_path: Path, capsys: Capture) -> None:
-    assert swap(photo, tmp_path / "o.png", "--student", "best") == 1
-    assert "no student is called" in error_line(capsys)
+def test_release_recipe(photo: Path, student: Path, tmp_path: Path, capsys: Capture) -> None:
+    out, ours = tmp_path / "release.png", tmp_path / "ours.png"
+    assert swap(photo, out, "--weights", student, "--recipe", "release") == 0
+    assert swap(photo, ours, "--weights", student, "--recipe", "ours") == 0
+    assert (np.asarray(Image.open(out)) != np.asarray(Image.open(ours))).any()
+    capsys.readouterr()
+    assert (
+        swap(photo, tmp_path / "o.png", "--weights", "missing.safetensors", "--recipe", "release", "--detail", "plain")
+        == 1
+    )
+    assert "detail='plain'" in error_line(capsys)  # said before the weights are looked for
+
+
+def test_unknown_weights_and_device(photo: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert swap(photo, tmp_path / "o.png", "--weights", "best") == 1
+    assert "no weights are called" in error_line(capsys)
     assert swap(photo, tmp_path / "o.png", "--device", "toaster") == 1
     assert "toaster" in error_line(capsys)
 
@@ -230,7 +248,7 @@ def test_fetch_list(capsys: Capture) -> None:
     assert "sface" in text
     assert cli.main(["fetch", "--list", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert {"name", "bytes", "licence", "default", "purpose"} == set(report["files"][0])
+    assert {"name", "bytes", "licence", "default", "terms", "purpose"} == set(report["files"][0])
 
 
 def test_fetch_by_name_and_unknown(capsys: Capture) -> None:

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if not options.quiet:
         for one, path in zip((e for e in entries() if e.default), paths, strict=True):
-            sys.stdout.write(f"{one.name:15} {one.size / 1e6:6.2f} MB  {one.licence:12} {one.purpose}  [{path}]\n")
+            sys.stdout.write(
+                f"{one.name:15} {(one.size or 0) / 1e6:6.2f} MB  {one.licence:12} {one.purpose}  [{path}]\n"
+            )
     return 0
 
 

@@ -1,7 +1,7 @@
 """Get one package file from its registry without running anything that is in it.
 
 Wheels come through ``pip download`` (never source packages: those run code), npm archives through ``npm pack`` with
-scripts off, other files by https. The user's own registry settings (mirrors, proxies) are those of pip and npm.
+scripts off, other files by https (see ``web``). The user's own registry settings (mirrors, proxies) are those of pip and npm.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
-
-from tqdm import tqdm
 
 from mfs_lib.errors import AssetError
 from mfs_lib.weights.manifest import Package
+from mfs_lib.weights.web import Opener, by_hand, fetch_address, forget, open_https
 
 TIMEOUT_SECONDS = 900
 
@@ -25,12 +22,15 @@ TIMEOUT_SECONDS = 900
 def download(package: Package, folder: Path, *, progress: bool) -> Path:
     """Download a package's file into `folder`; its digest is the caller's to check.
 
+    A download by address that was cut off leaves its part there, and the next call goes on with it.
+
     Raises:
         AssetError: no tool to fetch it with, no network, or no such file; says what to do.
     """
-    fetchers = {"pypi": _from_pypi, "npm": _from_npm, "url": _from_url}
+    fetchers = {"pypi": _from_pypi, "npm": _from_npm, "url": _from_url, "hand": _by_hand}
     if progress:
-        sys.stderr.write(f"fetching {package} ({package.size / 1e6:.1f} MB)\n")
+        size = "size unknown" if package.size is None else f"{package.size / 1e6:.1f} MB"
+        sys.stderr.write(f"fetching {package} ({size})\n")
     fetchers[package.ecosystem](package, folder, progress)
     path = folder / package.file
     if not path.is_file():
@@ -100,19 +100,24 @@ def _from_npm(package: Package, folder: Path, progress: bool) -> None:
 
 
 def _from_url(package: Package, folder: Path, progress: bool) -> None:
-    request = urllib.request.Request(package.name, headers={"User-Agent": "mfs"})  # noqa: S310 - https only
-    try:
-        with (
-            urllib.request.urlopen(request, timeout=60) as response,  # noqa: S310 - the manifest admits no other scheme
-            (folder / package.file).open("wb") as out,
-            tqdm(total=package.size, unit="B", unit_scale=True, desc=package.file, disable=not progress) as bar,
-        ):
-            received = 0
-            while chunk := response.read(1 << 20):
-                received += len(chunk)
-                if received > package.size:
-                    raise AssetError(f"{package} sends more than the {package.size} bytes that it should; not taken.")
-                out.write(chunk)
-                bar.update(len(chunk))
-    except (urllib.error.URLError, OSError) as error:
-        raise AssetError(f"Fetching {package} failed ({error}); {_hint(package)}") from error
+    part = folder / f"{package.key}.part"
+    failures = []
+    for address in package.addresses:
+        try:
+            fetch_address(address, part, package, progress=progress, opener=opener())
+        except AssetError as error:
+            failures.append(str(error))
+        else:
+            part.replace(folder / package.file)
+            forget(part)
+            return
+    raise AssetError(" ".join(failures))
+
+
+def _by_hand(package: Package, folder: Path, progress: bool) -> None:
+    raise AssetError(f"{package.file} can't be fetched by a program. {by_hand(package)}")
+
+
+def opener() -> Opener:
+    """What opens addresses: https only."""
+    return open_https

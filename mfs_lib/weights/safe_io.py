@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -82,10 +84,21 @@ def load_foreign_pickle(path: Path) -> dict[str, Tensor]:
         AssetError: the file is missing, broken, asks for anything else than tensors, or is no flat mapping of them.
     """
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols, for torch's developers
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken stream makes the reader fail in any way: struct.error, KeyError, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AssetError(f"{path} was refused: it isn't a plain file of tensors ({reason}).") from error
+        raise AssetError(f"{path} was refused: it isn't a plain file of tensors ({_reason(error)}).") from error
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) and isinstance(k, str) for k, v in loaded.items()):
         raise AssetError(f"{path} was refused: it holds something else than named tensors.")
     return dict(loaded)
+
+
+def _reason(error: Exception) -> str:
+    """Why torch refused a file, without its advice to read the file unsafely."""
+    text = str(error)
+    if wanted := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {wanted[1]!r}, which no file of weights needs"
+    if "weights_only" in text:
+        return "it asks for more than tensors"
+    return text.splitlines()[0] if text else type(error).__name__
