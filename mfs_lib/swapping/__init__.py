@@ -12,13 +12,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mfs_lib.swapping.image_io import ImageInput
-from mfs_lib.swapping.paste import DEFAULT_DETAIL, Detail
+from mfs_lib.swapping.paste import Detail
 from mfs_lib.swapping.pipeline import FaceChoice, Person, SwappedFace, Swapper, SwapResult
 from mfs_lib.swapping.provenance import Provenance, read_provenance
+from mfs_lib.swapping.recipe import RecipeName
 
 __all__ = [
     "Person",
     "Provenance",
+    "RecipeName",
     "SwapResult",
     "SwappedFace",
     "Swapper",
@@ -35,7 +37,7 @@ def default_swapper() -> Swapper:
 
 
 def swap(
-    source: ImageInput | Person, target: ImageInput, face: FaceChoice = "largest", *, detail: Detail = DEFAULT_DETAIL
+    source: ImageInput | Person, target: ImageInput, face: FaceChoice = "largest", *, detail: Detail | None = None
 ) -> SwapResult:
     """Put the source's face onto the target with the default student; see `Swapper.swap`.
 

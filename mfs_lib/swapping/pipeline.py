@@ -4,7 +4,8 @@
     target -- detect -- align -- that network -- paste back at full resolution -- mark          per target
 
 Figure 2 of MobileFaceSwap (Xu et al., AAAI 2022). Everything is injected through the constructor, so each part can be
-exchanged; `Swapper.load` puts the default parts together.
+exchanged; `Swapper.load` puts together the default parts, or those of the release. How a crop is cut out and put back
+is a `recipe`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from mfs_lib.errors import InputError, NoFaceError
-from mfs_lib.faces.alignment import align, arcface_view, estimate_similarity, scale_of
+from mfs_lib.faces.alignment import scale_of
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.swapping.image_io import MAX_MEGAPIXELS, ImageInput, LoadedImage, as_image, write_image
-from mfs_lib.swapping.paste import DEFAULT_DETAIL, Detail, crop_region, paste
+from mfs_lib.swapping.parts import Detector, load_networks, load_recipe_detector
+from mfs_lib.swapping.paste import Detail
 from mfs_lib.swapping.provenance import draw_label, swap_xmp
+from mfs_lib.swapping.recipe import OUR_TEMPLATE, FaceTemplate, RecipeName, SwappedCrop, check_detail, recipe_by_name
 
 if TYPE_CHECKING:
     from mfs_lib.faces.detection import Face
@@ -41,13 +44,6 @@ MIN_SIDE = 16
 
 SMALL_FACE = 60
 """Below this many photograph pixels across the crop, a note says that the result can't be good."""
-
-
-class Detector(Protocol):
-    """Anything that finds faces, largest first."""
-
-    def detect(self, image: npt.NDArray[np.uint8]) -> Sequence[Face]:
-        """Faces in an (H, W, 3) uint8 image."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +131,9 @@ class Swapper:
         device: str | torch.device = "cpu",
         name: str = "default",
         max_megapixels: float = MAX_MEGAPIXELS,
+        recipe: RecipeName = "ours",
+        template: FaceTemplate = OUR_TEMPLATE,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Put the parts together.
 
@@ -147,6 +146,12 @@ class Swapper:
             device: where the networks run.
             name: of the student, for the mark.
             max_megapixels: refuse larger pictures.
+            recipe: how crops are cut out and put back.
+            template: of the crops that the student was trained on.
+            notes: what every result should say.
+
+        Raises:
+            InputError: no such recipe.
         """
         self.detector = detector
         self.device = torch.device(device)
@@ -155,32 +160,49 @@ class Swapper:
         self.crop_size = crop_size
         self.name = name
         self.max_megapixels = max_megapixels
+        self.recipe = recipe_by_name(recipe)
+        self.template = template
+        self.notes = notes
 
     @classmethod
     def load(
         cls,
-        student: str | os.PathLike[str] = "default",
+        weights: str | os.PathLike[str] = "default",
         *,
+        recipe: RecipeName = "ours",
+        detector: Detector | None = None,
         device: str | torch.device = "cpu",
         max_megapixels: float = MAX_MEGAPIXELS,
     ) -> Swapper:
-        """The default parts: YuNet detects, SFace recognises, a shipped student (or a file) swaps.
+        """The default parts: YuNet detects, SFace recognises, a shipped student swaps.
+
+        Args:
+            weights: a shipped student, a student's .safetensors file, or "mobilefaceswap-224", which is the release's
+                network with its own identity network.
+            recipe: "ours" or "release", with any weights; see `recipe`.
+            detector: another one than the recipe's own. The release's is SCRFD, if its file is in the cache or the
+                mirror and its terms are agreed to; otherwise YuNet finds the faces, and every result says so.
+            device: where the networks run.
+            max_megapixels: refuse larger pictures.
 
         Raises:
+            InputError: no such recipe.
             AssetError: a model is missing and can't be fetched.
         """
-        from mfs_lib.weights.models import load_detector, load_sface
-        from mfs_lib.weights.shipped import load_student
-
-        loaded = load_student(student)
+        recipe_by_name(recipe)  # a wrong name is refused before anything is loaded
+        networks = load_networks(weights)
+        found, notes = load_recipe_detector(recipe) if detector is None else (detector, ())
         return cls(
-            detector=load_detector(),
-            identity=load_sface(),
-            student=loaded.network,
-            crop_size=loaded.crop_size,
+            detector=found,
+            identity=networks.identity,
+            student=networks.student,
+            crop_size=networks.crop_size,
             device=device,
-            name=loaded.name,
+            name=networks.name,
             max_megapixels=max_megapixels,
+            recipe=recipe,
+            template=networks.template,
+            notes=notes,
         )
 
     def prepare(self, source: ImageInput) -> Person:
@@ -199,9 +221,9 @@ class Swapper:
         if len(faces) > 1:
             notes.append(f"source: shows {len(faces)} faces, the largest is used")
         with _timed(timings, "identity"), torch.no_grad():
-            matrix = estimate_similarity(faces[0].points, self.crop_size)
+            matrix = self._matrix(faces[0])
             crop = self._crop(picture.pixels, matrix)
-            features: IdentityFeatures = self.identity(arcface_view(crop))
+            features: IdentityFeatures = self.identity(self.template.identity_view(crop))
             network = self.student.specialise(features)
         notes.extend(_size_note("source", 0, self.crop_size / scale_of(matrix)))
         return Person(network=network, notes=tuple(notes), timings=timings)
@@ -212,36 +234,37 @@ class Swapper:
         target: ImageInput,
         face: FaceChoice = "largest",
         *,
-        detail: Detail = DEFAULT_DETAIL,
+        detail: Detail | None = None,
     ) -> SwapResult:
         """Put the face of a source (a picture, or what `prepare` made of one) onto a target, which is not written to.
 
         Args:
             face: which faces of the target.
-            detail: how the crop is pasted back, see `paste`.
+            detail: how our recipe pastes the crop back, see `paste`; None takes its default.
 
         Raises:
-            InputError: a picture can't be read, or there is no face of that number.
+            InputError: a picture can't be read, there is no face of that number, or the release's paste is asked for
+                a detail.
             NoFaceError: the source or the target shows no face.
         """
         _check_choice(face)
+        check_detail(self.recipe.name, detail)
         person = source if isinstance(source, Person) else self.prepare(source)
         timings = dict(person.timings)
         with _timed(timings, "read target"):
             picture = as_image(target, max_megapixels=self.max_megapixels)
         with _timed(timings, "detect target"):
             faces = self._detect(picture, "target")
-        notes = [*person.notes, *(f"target: {note}" for note in picture.notes)]
+        notes = [*self.notes, *person.notes, *(f"target: {note}" for note in picture.notes)]
         image, mask = picture.pixels.copy(), np.zeros(picture.pixels.shape[:2], dtype=np.uint8)
         done: list[SwappedFace] = []
         for index in _chosen(face, faces):
-            matrix = estimate_similarity(faces[index].points, self.crop_size)
+            matrix = self._matrix(faces[index])
             with _timed(timings, "swap"):
                 # From the untouched target, so that neighbours don't depend on the order.
-                crop = self._crop(picture.pixels, matrix)
-                raw, weight = self._run(person, crop)
+                swapped = self._run(person, self._crop(picture.pixels, matrix))
             with _timed(timings, "paste"):
-                paste(image, raw, weight, matrix, crop=_hwc(crop), detail=detail, coverage=mask)
+                self.recipe.put(image, swapped, matrix, detail, mask)
             done.append(_swapped(index, faces[index], self.crop_size / scale_of(matrix)))
             notes.extend(_size_note("target", index, done[-1].pixels))
         system = f"MobileFaceSwap ({self.name})"
@@ -257,22 +280,20 @@ class Swapper:
             raise NoFaceError(f"no face was found in the {role}: use a picture that shows one, seen from the front")
         return faces
 
+    def _matrix(self, face: Face) -> npt.NDArray[np.float64]:
+        """Photograph pixels to pixels of the face's aligned crop, (2, 3)."""
+        return self.recipe.fit(face.points, self.template.points * self.crop_size)
+
     def _crop(self, pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64]) -> Tensor:
         """Aligned crop (1, 3, S, S) in [0, 1] on the device."""
-        # Only the region around the face is handed on: OpenCV resamples at most 32,767 pixels a side.
-        left, top, right, bottom = crop_region(matrix, self.crop_size, pixels.shape[1], pixels.shape[0])
-        if left >= right or top >= bottom:
-            raise InputError("the detector placed the face outside the picture: use another picture")
-        shifted = matrix.copy()
-        shifted[:, 2] += matrix[:, :2] @ np.array([left, top], dtype=np.float64)
-        crop = align(np.ascontiguousarray(pixels[top:bottom, left:right]), shifted, self.crop_size)
+        crop = self.recipe.crop(pixels, matrix, self.crop_size)
         return torch.from_numpy(crop).permute(2, 0, 1)[None].float().div(255).to(self.device)
 
     @torch.no_grad()
-    def _run(self, person: Person, crop: Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The person's network on one crop: its own image (S, S, 3) and mask (S, S), both in [0, 1]."""
+    def _run(self, person: Person, crop: Tensor) -> SwappedCrop:
+        """The person's network on one crop."""
         output: SwapOutput = person.network(crop)
-        return _hwc(output.raw), _hwc(output.mask)[..., 0]
+        return SwappedCrop(_hwc(crop), _hwc(output.raw), _hwc(output.result), _hwc(output.mask)[..., 0])
 
 
 def _hwc(batch: Tensor) -> npt.NDArray[np.float32]:
