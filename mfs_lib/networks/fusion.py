@@ -29,7 +29,6 @@ from torch.nn import functional
 from mfs_lib.networks.common import SLOPE, Upsample2x
 from mfs_lib.networks.depthwise import Backend, upsample_depthwise
 
-
 MaskUpsampling = Literal["each", "once"]
 """Where the mask grows: before each of the head's layers (release) or once, at the end."""
 

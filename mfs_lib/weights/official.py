@@ -37,6 +37,7 @@ CONVERTERS = {
     "mobilefsgan-identity": "mobilefsgan.convert_mobilefsgan_identity",
     "mobilefsgan-discriminators": "mobilefsgan.convert_mobilefsgan_discriminators",
     "insightface-recogniser": "insightface_recogniser.convert_insightface_recogniser",
+    "cosface": "cosface.convert_cosface",
 }
 """Kinds of foreign files and, below ``mfs_lib.weights.convert``, what reads them (imported when it is needed)."""
 

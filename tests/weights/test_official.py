@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfs_lib.cli_weights import KINDS
+from mfs_lib.cli.weights import KINDS
 from mfs_lib.errors import AssetError, InputError, OutputError
 from mfs_lib.networks.identity import IdentityNetwork
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig

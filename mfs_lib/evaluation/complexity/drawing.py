@@ -11,31 +11,30 @@ from mfs_lib.errors import InputError
 from mfs_lib.evaluation.complexity.table import Table
 from mfs_lib.figures import COLOURS
 
-_LEFT = {"Teacher (SimSwap)", "Teacher (FaceShifter)", "FaceController"}
-"""Methods whose name is written to the left of their point, where their neighbours leave room."""
+_MARKERS = "osD^vPX*<"
 
 
 def accuracy_scatter(table: Table) -> Figure:
     """The paper's two accuracies against the operations of a video frame, as counted here or, hollow, as printed."""
-    figure = Figure(figsize=(7.2, 3.4))
+    figure = Figure(figsize=(7.2, 4.2))
     identity, pose = figure.subplots(1, 2)
-    for line in table.lines:
-        row = line.paper
+    lines = [
+        line
+        for line in table.lines
         # One of FaceShifter's two open variants is enough: the one nearer to the printed count.
-        if line.use != "video" or row.identity is None or row.pose is None or line.system == "faceshifter-1x1":
-            continue
-        counted = line.cost is not None
+        if line.use == "video" and line.paper.identity and line.paper.pose and line.system != "faceshifter-1x1"
+    ]
+    for place, line in enumerate(lines):
+        row = line.paper
         giga = line.cost.operations.mac / 1e9 if line.cost else float(line.printed[1])
         colour = COLOURS[3] if row.method.startswith("Ours") else COLOURS[0]
+        look = {"color": colour, "marker": _MARKERS[place % len(_MARKERS)], "markersize": 7, "linestyle": "none"}
+        face = colour if line.cost else "none"
         for axes, value in ((identity, row.identity), (pose, row.pose)):
-            axes.plot(giga, float(value), "o", color=colour, markerfacecolor=colour if counted else "none")
-            left = row.method in _LEFT
-            axes.annotate(
-                row.method, (giga, float(value)), (-5 if left else 5, 3), textcoords="offset points", fontsize=7,
-                ha="right" if left else "left",
-            )  # fmt: skip
+            axes.plot(giga, float(value or "nan"), label=row.method, markerfacecolor=face, alpha=0.8, **look)
     for axes, label in ((identity, "identity retrieval (%), higher is better"), (pose, "pose error, lower is better")):
-        axes.set(xscale="log", xlabel="G MAC of a frame", ylabel=label, xlim=(0.1, 9000))
+        axes.set(xscale="log", xlabel="G MAC of a frame", ylabel=label, xlim=(0.1, 3000))
+    figure.legend(*identity.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     return figure
 
 
@@ -47,9 +46,9 @@ def hidden_costs(table: Table, keys: Sequence[str]) -> Figure:
     costs = [table.costs[key] for key in keys]
     figure = Figure(figsize=(7.2, 0.6 + 0.32 * len(keys)))
     panels = figure.subplots(1, 3, sharey=True)
-    _bars(panels[0], [cost.video.weight_bytes / 1e6 for cost in costs], "weights, MB")
-    _bars(panels[1], [cost.video.operations.mac / 1e9 for cost in costs], "G MAC of a frame")
-    _bars(panels[2], [cost.memory.peak_activations / 1e6 for cost in costs], "peak activations, MB")
+    _bars(panels[0], [cost.video.weight_bytes / 1e6 for cost in costs], "weights (MB)")
+    _bars(panels[1], [cost.video.operations.mac / 1e9 for cost in costs], "G MAC")
+    _bars(panels[2], [cost.memory.peak_activations / 1e6 for cost in costs], "activations (MB)")
     panels[0].set_yticks(range(len(costs)), [cost.system.title for cost in costs], fontsize=8)
     panels[0].invert_yaxis()
     return figure
@@ -58,7 +57,8 @@ def hidden_costs(table: Table, keys: Sequence[str]) -> Figure:
 def _bars(axes: Axes, values: Sequence[float], label: str) -> None:
     axes.barh(range(len(values)), values, color=COLOURS[0])
     for place, value in enumerate(values):
-        axes.annotate(f"{value:.3g}", (value, place), (3, 0), textcoords="offset points", fontsize=7, va="center")
+        text = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+        axes.annotate(text, (value, place), (3, 0), textcoords="offset points", fontsize=7, va="center")
     axes.set(xscale="log", xlabel=label)
-    axes.set_xlim(min(values) / 3, max(values) * 12)
+    axes.set_xlim(min(values) / 3, max(values) * 20)
     axes.grid(axis="y", visible=False)

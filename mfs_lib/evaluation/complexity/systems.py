@@ -73,7 +73,7 @@ def _simswap(size: int, *, deep: bool) -> System:
     )  # fmt: skip
 
 
-def _faceshifter(key: str, title: str, config: AEINetConfig) -> System:
+def _faceshifter(key: str, title: str, config: AEINetConfig, facts: str) -> System:
     def of_the_person(network: AEINet) -> Sequence[nn.Module]:
         layers = [part for part in network.modules() if isinstance(part, AADLayer)]
         return [network.generator.start, *(part for layer in layers for part in (layer.gamma_id, layer.beta_id))]
@@ -91,7 +91,7 @@ def _faceshifter(key: str, title: str, config: AEINetConfig) -> System:
 
     recogniser = Part(name="iresnet50", build=lambda: IResNet(layers=(3, 4, 14, 3)), prepare=_on(_picture(112)))
     return System(
-        key=key, title=title, size=256, facts=_OPEN,
+        key=key, title=title, size=256, facts=facts,
         once=(recogniser, Part(name="styles", build=build, prepare=styles, only=of_the_person)),
         frame=(Part(name="AEI-Net", build=build, prepare=frame, without=of_the_person),),
     )  # fmt: skip
@@ -195,10 +195,8 @@ SYSTEMS: tuple[System, ...] = (
     _deepfakes(),
     _fsgan(),
     _simswap(224, deep=False),
-    _faceshifter(
-        "faceshifter-1x1", "FaceShifter 256 (taotaonice: 1×1 attribute convolutions)", AEINetConfig.taotaonice()
-    ),
-    _faceshifter("faceshifter-3x3", "FaceShifter 256 (maum-ai: 3×3 attribute convolutions)", AEINetConfig.maum_ai()),
+    _faceshifter("faceshifter-1x1", "FaceShifter 256, 1×1", AEINetConfig.taotaonice(), f"{_OPEN} (taotaonice)"),
+    _faceshifter("faceshifter-3x3", "FaceShifter 256, 3×3", AEINetConfig.maum_ai(), f"{_OPEN} (maum-ai)"),
     _mobilefaceswap(224),
     _mobilefaceswap(256),
     System(key="identity-112", title="identity network 112", size=112, facts=_RELEASE, once=(), frame=(IDENTITY,)),

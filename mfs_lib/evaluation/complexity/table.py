@@ -140,6 +140,11 @@ def system_rows(table: Table) -> list[dict[str, Any]]:
     return rows
 
 
+def digits(value: float) -> str:
+    """Four significant digits, without an exponent: `0.3094`, `45.60`, `12787`."""
+    return f"{value:#.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
 def render_csv(table: Table) -> str:
     """The paper's lines as comma-separated values with a header."""
     rows, out = paper_rows(table), io.StringIO()
@@ -163,7 +168,7 @@ def _paper_text(table: Table) -> str:
         cells = ["–"] * 4
         if line.cost:
             counts = line.cost.operations.named().values()
-            cells = [f"{line.cost.declared / 1e6:.4g}", *(f"{count / 1e9:.4g}" for count in counts)]
+            cells = [digits(line.cost.declared / 1e6), *(digits(count / 1e9) for count in counts)]
         rows.append(
             [f"{line.paper.method} {line.paper.size}", line.use, line.system or "–", line.printed[0], cells[0],
              line.parameters.short, line.printed[1], *cells[1:], line.operations.short]
@@ -197,6 +202,6 @@ def _system_text(table: Table) -> str:
         ]  # fmt: skip
         if timed := table.latency.get(key):
             numbers += [1e3 * timed.median, *([] if timed.speed is None else [timed.speed])]
-        rows.append([key, cost.system.size, *(f"{n:.4g}" for n in numbers)])
+        rows.append([key, cost.system.size, *map(digits, numbers)])
     legend = "Weights, peak (of activations that live at once) and FLOP/byte: per-frame parts, float32, layer by layer."
     return f"{tabulate(rows, header, disable_numparse=True)}\n{legend}" if rows else ""

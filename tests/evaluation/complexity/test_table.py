@@ -183,8 +183,10 @@ def test_records(table: Table, tmp_path: Path) -> None:
 
 def test_figures_show_what_is_there(table: Table) -> None:
     left, right = drawing.accuracy_scatter(table).axes
-    names = {text.get_text() for text in left.texts}
-    assert names == {row.method for row in TABLE_1 if row.identity} == {text.get_text() for text in right.texts}
+    names = [[str(line.get_label()) for line in axes.lines] for axes in (left, right)]
+    assert names[0] == names[1] == [row.method for row in TABLE_1 if row.identity]
+    hollow = [line.get_label() for line in left.lines if line.get_markerfacecolor() == "none"]
+    assert hollow == ["FaceController"]
     bars = drawing.hidden_costs(table, ["mobilefaceswap-224", "simswap-224"]).axes
     assert [round(bar.get_width(), 1) for bar in bars[0].patches] == [2.0, 182.4]
     with pytest.raises(InputError, match="holds no simswap"):

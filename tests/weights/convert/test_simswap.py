@@ -79,7 +79,9 @@ def test_missing_entry_is_named(tmp_path: Path) -> None:
 
 def test_unknown_entry_is_named(tmp_path: Path) -> None:
     refuse(
-        tmp_path, checkpoint() | {"BottleNeck.9.conv1.1.bias": torch.zeros(512)}, "'BottleNeck.9.conv1.1.bias' has no place"
+        tmp_path,
+        checkpoint() | {"BottleNeck.9.conv1.1.bias": torch.zeros(512)},
+        "'BottleNeck.9.conv1.1.bias' has no place",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_complexity(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand; returns its parser."""
+    """The parser of `mfs complexity`."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "complexity",
         help="recount the paper's Table 1: parameters, operations, memory and, if asked, time",

@@ -1,52 +1,22 @@
-"""The command `mfs`: a thin door to the package. Heavy imports happen inside the subcommand that needs them.
-
-Exit codes: 0 done; 1 the work could not be done (one line on standard error says why); 2 wrong usage; 130 Ctrl-C.
-"""
+"""The command `mfs swap`: one face of one photograph onto another."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfs_lib import __version__
-from mfs_lib.cli_complexity import add_complexity
-from mfs_lib.cli_weights import add_convert, add_fetch
-from mfs_lib.errors import InputError, MfsError, OutputError
+from mfs_lib.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from mfs_lib.swapping import SwapResult
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="mfs",
-        description="Swap faces in photographs with a network of half a million parameters.",
-        epilog="Use it only on pictures of people who agreed. Outputs are marked as synthetic.",
-    )
-    parser.add_argument("--version", action="version", version=f"mfs {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_swap(commands)
-    _add_common(add_fetch(commands))
-    _add_common(add_convert(commands))
-    _add_common(add_complexity(commands))
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Options of every subcommand."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the sentence")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-
-
-def _add_swap(commands: Any) -> None:
-    swap = commands.add_parser(
+def add_swap(commands: Any) -> argparse.ArgumentParser:
+    """The parser of `mfs swap`."""
+    swap: argparse.ArgumentParser = commands.add_parser(
         "swap",
         help="put the face of one photograph onto another",
         description="Put the largest face of SOURCE onto TARGET and write the picture to OUTPUT. "
@@ -68,12 +38,12 @@ def _add_swap(commands: Any) -> None:
     )
     swap.add_argument("--label", action="store_true", help="also draw a visible label into the picture")
     swap.add_argument("--force", action="store_true", help="allow the output to replace the source or target file")
-    _add_swap_means(swap)
-    _add_common(swap)
+    _add_means(swap)
     swap.set_defaults(run=run_swap)
+    return swap
 
 
-def _add_swap_means(swap: argparse.ArgumentParser) -> None:
+def _add_means(swap: argparse.ArgumentParser) -> None:
     """Options of `mfs swap` that say with what and how it is done."""
     swap.add_argument(
         "--detail",
@@ -138,7 +108,7 @@ def run_swap(args: argparse.Namespace) -> dict[str, Any]:
     swapper = Swapper.load(args.weights, recipe=args.recipe, device=args.device, max_megapixels=args.max_megapixels)
     result = swapper.swap(args.source, args.target, args.face, detail=args.detail)
     written = result.save(args.output, label=args.label)
-    return _swap_report(args, result, written, time.perf_counter() - start)
+    return _report(args, result, written, time.perf_counter() - start)
 
 
 def _refuse_overwriting_inputs(args: argparse.Namespace) -> None:
@@ -160,7 +130,7 @@ def _check_device(name: str) -> None:
         raise InputError(f"the device {name!r} can't be used ({reason}): try --device cpu") from error
 
 
-def _swap_report(args: argparse.Namespace, result: SwapResult, written: Path, seconds: float) -> dict[str, Any]:
+def _report(args: argparse.Namespace, result: SwapResult, written: Path, seconds: float) -> dict[str, Any]:
     """What was done, for people ("text") and for programs."""
     height, width = result.image.shape[:2]
     number = len(result.faces)
@@ -185,39 +155,3 @@ def _swap_report(args: argparse.Namespace, result: SwapResult, written: Path, se
         "labelled": bool(args.label),
         "seconds": {**{step: round(t, 4) for step, t in result.timings.items()}, "total": round(seconds, 4)},
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    try:
-        report: dict[str, Any] = args.run(args)
-        text = report.pop("text")
-        print(json.dumps({"ok": True, **report}) if args.json else text, flush=True)
-    except KeyboardInterrupt:
-        print("mfs: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output went away (`mfs fetch --list | head`); keep Python from failing again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:  # the outermost door: every failure becomes one line and a code
-        if args.debug:
-            raise
-        return _report_error(error, as_json=args.json)
-    return 0
-
-
-def _report_error(error: Exception, *, as_json: bool) -> int:
-    """One line on standard error, and with --json an object on standard output; returns the exit code."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, MfsError):
-        message = f"unexpected {type(error).__name__}: {message} (run again with --debug to see where)"
-    print(f"mfs: error: {message}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"ok": False, "error": type(error).__name__, "message": message}))
-    return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

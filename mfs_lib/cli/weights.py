@@ -8,7 +8,7 @@ from typing import Any
 
 KINDS = (
     *("mobilefaceswap", "arcface-paddle", "arcface-simswap", "simswap", "bisenet", "hopenet", "mobilefsgan"),
-    *("mobilefsgan-identity", "mobilefsgan-discriminators", "insightface-recogniser"),
+    *("mobilefsgan-identity", "mobilefsgan-discriminators", "insightface-recogniser", "cosface"),
 )
 """The kinds of ``official.CONVERTERS``, written out so that ``--help`` needs no heavy import."""
 
