@@ -14,6 +14,7 @@ from mfs_lib.networks.identity import IdentityFeatures, IdentityNetwork
 from mfs_lib.networks.injection import IdentityInjectionNetwork
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig, StaticSwapper
 from mfs_lib.networks.predictor import WeightPredictor
+from mfs_lib.networks.simswap import SimSwapGenerator
 
 POINTWISE_VALUES = 391_264  # learned 1x1 weights; each is used once by the matrix product of the demodulation
 
@@ -122,3 +123,24 @@ def test_cheap_mask_head_keeps_the_parameters_and_comes_near_the_papers_operatio
     assert count_macs(cheap, torch.empty(1, 512, 7, 7)) == 4_055_338
     whole = StaticSwapper(mask_upsampling="once").eval()
     assert count_macs(whole, torch.empty(1, 3, 224, 224)) == 264_276_992 + 4_055_338
+
+
+@pytest.mark.parametrize(
+    ("layers", "parameters", "macs"),
+    [((3, 4, 14, 3), 41_486_365, 5_400_256_768), ((3, 13, 30, 3), 63_201_559, 11_180_681_472)],
+)
+def test_other_depths_are_not_the_papers_identity_network(
+    layers: tuple[int, int, int, int], parameters: int, macs: int
+) -> None:
+    network = IdentityNetwork(layers=layers).eval()
+    assert count_parameters(network) == parameters
+    assert count_macs(network, torch.empty(1, 3, 112, 112)) == macs
+
+
+@pytest.mark.parametrize(("width", "parameters", "giga"), [(16, 5_219_715, "3.19"), (32, 16_134_915, "12.27")])
+def test_simswap_with_fewer_channels(width: int, parameters: int, giga: str) -> None:
+    """The students of a later distillation of SimSwap have a quarter or a half of its channels."""
+    generator = SimSwapGenerator(width=width).eval()
+    assert count_parameters(generator) == parameters
+    macs = count_macs(generator, torch.empty(1, 3, 224, 224), torch.empty(1, 512))
+    assert f"{macs / 1e9:.2f}" == giga

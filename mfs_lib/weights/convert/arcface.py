@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from mfs_lib.networks.identity import IdentityNetwork
-from mfs_lib.weights.convert.paddle_state import fitted_state, read_paddle_state
+from mfs_lib.weights.convert.fitting import fit_state
+from mfs_lib.weights.convert.paddle_state import read_paddle_state
 from mfs_lib.weights.restricted_pickle import load_module_state
 
 _PREFIX = "module."
@@ -43,7 +44,7 @@ def convert_arcface_simswap(path: Path) -> dict[str, Tensor]:
     state = load_module_state(path)
     if all(key.startswith(_PREFIX) for key in state):
         state = {key.removeprefix(_PREFIX): value for key, value in state.items()}
-    return fitted_state(state, _network(), path=path, name="SimSwap's identity network (arcface_checkpoint.tar)")
+    return fit_state(state, _network(), path=path, name="SimSwap's identity network (arcface_checkpoint.tar)")
 
 
 def _network() -> IdentityNetwork:

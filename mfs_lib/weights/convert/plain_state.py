@@ -7,17 +7,16 @@ PyTorch 0.4.1 don't hold (they serve training only). Anything else is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from mfs_lib.errors import AssetError
+from mfs_lib.weights.convert.fitting import fit_state
 from mfs_lib.weights.safe_io import load_foreign_pickle
 
 PARALLEL_PREFIX = "module."
-_COUNTER = "num_batches_tracked"
 
 
 def read_plain_state(
@@ -41,51 +40,13 @@ def read_plain_state(
         Named tensors on the CPU in the order and types of ``module.state_dict()``.
 
     Raises:
-        AssetError: the file is unreadable, asks for more than tensors, or does not fit; the message names the first
-            wrong entry.
+        AssetError: the file is unreadable, asks for more than tensors, or does not fit; the message names what is
+            wrong.
     """
-    return fit_state(load_foreign_pickle(path), module, path=path, name=name, rename=rename, strip_prefix=strip_prefix)
-
-
-def fit_state(
-    state: Mapping[str, Tensor],
-    module: nn.Module,
-    *,
-    path: Path,
-    name: str,
-    rename: Callable[[str], str] | None = None,
-    strip_prefix: str = PARALLEL_PREFIX,
-) -> dict[str, Tensor]:
-    """The same for tensors that have been read already; `path` is only for messages."""
+    state = load_foreign_pickle(path)
     if strip_prefix and all(key.startswith(strip_prefix) for key in state):
         state = {key.removeprefix(strip_prefix): value for key, value in state.items()}
     translated = {rename(key): value for key, value in state.items()} if rename else state
     if len(translated) != len(state):
-        raise _refused(path, name, "two of its entries have the same place")
-    return _checked(translated, module.state_dict(), path, name)
-
-
-def _refused(path: Path, name: str, reason: str) -> AssetError:
-    return AssetError(
-        f"{path} is not {name}: {reason}. Give the original file, or fetch it again if it may be damaged."
-    )
-
-
-def _checked(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, name: str) -> dict[str, Tensor]:
-    result = {}
-    for key, wanted in expected.items():
-        if key not in state:
-            if key.rpartition(".")[2] != _COUNTER:
-                raise _refused(path, name, f"it has no entry {key!r}")
-            result[key] = torch.zeros(wanted.shape, dtype=wanted.dtype)
-            continue
-        found = state[key].detach()
-        if found.shape != wanted.shape:
-            raise _refused(path, name, f"{key!r} has the shape {tuple(found.shape)}, not {tuple(wanted.shape)}")
-        if found.is_floating_point() != wanted.is_floating_point():
-            raise _refused(path, name, f"{key!r} holds values of the type {found.dtype}, not {wanted.dtype}")
-        result[key] = found.to(wanted.dtype).contiguous()
-    surplus = next((key for key in state if key not in expected), None)
-    if surplus is not None:
-        raise _refused(path, name, f"its entry {surplus!r} has no place in the network")
-    return result
+        raise AssetError(f"{path} is not {name}: two of its entries have the same place. Give the original file.")
+    return fit_state(translated, module, path=path, name=name)

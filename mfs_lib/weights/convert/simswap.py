@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mfs_lib.networks.simswap import SimSwapGenerator
-from mfs_lib.weights.convert.plain_state import fit_state
+from mfs_lib.weights.convert.fitting import fit_state
 from mfs_lib.weights.safe_io import load_foreign_pickle
 
 
@@ -27,4 +27,4 @@ def convert_simswap(path: Path) -> dict[str, Tensor]:
     state = load_foreign_pickle(path)
     with torch.device("meta"):
         module = SimSwapGenerator(deep="down0.0.weight" in state)
-    return fit_state(state, module, path=path, name="SimSwap's generator (latest_net_G.pth)", strip_prefix="")
+    return fit_state(state, module, path=path, name="SimSwap's generator (latest_net_G.pth)")

@@ -141,12 +141,12 @@ def test_values_equal_the_originals(tmp_path: Path, original: State, legacy: boo
 def test_other_networks_are_refused(tmp_path: Path, original: State) -> None:
     path = tmp_path / "other.pth"
     torch.save({key: value for key, value in original.items() if key.startswith("cp.")}, path)
-    with pytest.raises(AssetError, match=r"79999_iter\.pth.*'ffm\.convblk\.conv\.weight'"):
+    with pytest.raises(AssetError, match=r"79999_iter\.pth.*ffm\.convblk\.conv\.weight"):
         convert_bisenet(path)
     # The same network for another number of labels.
     torch.save({**original, "conv_out.conv_out.weight": torch.zeros(11, 256, 1, 1)}, path)
-    with pytest.raises(AssetError, match=r"'conv_out\.conv_out\.weight' has the shape \(11, 256, 1, 1\)"):
+    with pytest.raises(AssetError, match=r"of another shape: conv_out\.conv_out\.weight \(11, 256, 1, 1\)"):
         convert_bisenet(path)
     torch.save({**original, "sp.conv1.conv.weight": torch.zeros(64, 3, 7, 7)}, path)
-    with pytest.raises(AssetError, match=r"'sp\.conv1\.conv\.weight' has no place"):
+    with pytest.raises(AssetError, match=r"left over: sp\.conv1\.conv\.weight"):
         convert_bisenet(path)

@@ -321,18 +321,18 @@ def test_training_goes_on_where_the_originals_stopped(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, generator: State, discriminators: OriginalDiscriminators) -> None:
     path = tmp_path / "other.pth"
     torch.save({f"module.{key}": value for key, value in generator.items()}, path)
-    with pytest.raises(AssetError, match=r"discriminators.*'scales\.0\."):
+    with pytest.raises(AssetError, match=r"discriminators.*scales\.0\."):
         convert_mobilefsgan_discriminators(path)
-    with pytest.raises(AssetError, match=r"identity network.*'conv1\.conv\.weight'"):
+    with pytest.raises(AssetError, match=r"identity network.*conv1\.conv\.weight"):
         convert_mobilefsgan_identity(path)
     torch.save(discriminators.state_dict(), path)
-    with pytest.raises(AssetError, match=r"generator.*'encoder_head\.conv_image\.weight'"):
+    with pytest.raises(AssetError, match=r"generator.*encoder_head\.conv_image\.weight"):
         convert_mobilefsgan(path)
     # A discriminator with one layer more has an entry without a place.
     torch.save({**discriminators.state_dict(), "discriminator_64.model.17.bias": torch.zeros(1)}, path)
-    with pytest.raises(AssetError, match=r"'discriminator_64\.model\.17\.bias' has no place"):
+    with pytest.raises(AssetError, match=r"left over: discriminator_64\.model\.17\.bias"):
         convert_mobilefsgan_discriminators(path)
     # A generator of half the width.
     torch.save({**generator, "decoder.up128.conv.weight": torch.zeros(32, 32, 3, 3)}, path)
-    with pytest.raises(AssetError, match=r"'decoder\.up128\.conv\.weight' has the shape \(32, 32, 3, 3\)"):
+    with pytest.raises(AssetError, match=r"of another shape: decoder\.up128\.conv\.weight \(32, 32, 3, 3\)"):
         convert_mobilefsgan(path)
