@@ -90,9 +90,10 @@ format: $(READY)  ## rewrite the code in the project's style
 types: $(READY)  ## check the types
 	$(PY) -m mypy --strict mfs_lib
 
-evaluate: $(READY) $(ASSETS)  ## measure the face world and the shipped student again
+evaluate: $(READY) $(ASSETS)  ## measure the face world, the shipped student and the mask heads again
 	$(PY) -m mfs_lib.evaluation.world_report
 	$(PY) -m mfs_lib.evaluation.student_report
+	$(PY) -m mfs_lib.evaluation.mask_heads
 
 results: $(READY)  ## print the recorded results as tables
 	$(PY) -m mfs_lib.results

@@ -51,14 +51,19 @@ class Verdict:
 
     @property
     def short(self) -> str:
-        """For narrow columns: `exact`, `near −0.3 %`, `no −6.2 %`, `quoted`."""
+        """For narrow columns: `exact`, `near, −0.3 %`, `no, −6.2 %`, `no, ×0.33`, `quoted`."""
         if self.level in ("quoted", "exact"):
             return self.level
-        return f"{'near' if self.level == 'near' else 'no'} {self._difference}"
+        factor = f"×{self.ratio:.2g}" if self._is_far else self._difference
+        return f"{'near' if self.level == 'near' else 'no'}, {factor}"
+
+    @property
+    def _is_far(self) -> bool:
+        return max(self.ratio, 1 / self.ratio) > 2
 
     @property
     def _difference(self) -> str:
-        if max(self.ratio, 1 / self.ratio) > 2:
+        if self._is_far:
             return f"{self.ratio:.2g} times as much"
         return f"{100 * (self.ratio - 1):+.1f} %".replace("-", "−")
 

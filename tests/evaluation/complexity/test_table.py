@@ -119,7 +119,7 @@ def test_the_same_numbers_in_every_form(table: Table) -> None:
     assert [row["mac"] for row in quoted] == ["", ""] and quoted[0]["paper_operations_g"] == "192.0"
     assert json.loads(json.dumps(system_rows(table)))[0]["system"] == "deepfakes-64"
     text = render_text(table)
-    assert "107.2" in text and "no −6.2 %" in text and "No code is public" in text
+    assert "107.2" in text and "no, −6.2 %" in text and "No code is public" in text
     assert all(system.key in text for system in SYSTEMS)
 
 

@@ -39,8 +39,8 @@ def test_what_is_no_number_is_refused() -> None:
 def test_verdicts_say_how_far_off(value: float, text: str) -> None:
     verdict = judge("0.50", {"thop-noup": value})
     assert str(verdict) == text
-    inside = text.partition("thop-noup: ")[2].rstrip(")")
-    assert verdict.short == {"exact": "exact", "near": f"near {inside}"}.get(verdict.level, f"no {inside}")
+    inside = text.partition("thop-noup: ")[2].rstrip(")").replace("4 times as much", "×4")
+    assert verdict.short == {"exact": "exact", "near": f"near, {inside}"}.get(verdict.level, f"no, {inside}")
 
 
 def test_the_nearest_convention_is_named() -> None:
