@@ -17,7 +17,7 @@ from mfs_lib.faces.detection import Face
 from mfs_lib.faces.mesh import mesh_landmarks
 from mfs_lib.networks.face_mesh import FaceMesh
 
-_STIFF = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 67, 297, 234, 454, 127, 356, 93, 323, 2)
+STIFF_POINTS = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 67, 297, 234, 454, 127, 356, 93, 323, 2)
 """Points that expressions hardly move."""
 
 _FOCAL = 4.0
@@ -43,8 +43,8 @@ def head_pose(landmarks: NDArray[np.float32], size: int, canonical: Tensor) -> N
     Raises:
         InputError: no pose fits.
     """
-    model = canonical.cpu().numpy().astype(np.float64)[list(_STIFF)] * [1, -1, -1]
-    image = landmarks[list(_STIFF), :2].astype(np.float64)
+    model = canonical.cpu().numpy().astype(np.float64)[list(STIFF_POINTS)] * [1, -1, -1]
+    image = landmarks[list(STIFF_POINTS), :2].astype(np.float64)
     camera = np.array([[_FOCAL * size, 0, size / 2], [0, _FOCAL * size, size / 2], [0, 0, 1]])
     found, rotation, _ = cv2.solvePnP(model, image, camera, None, flags=cv2.SOLVEPNP_SQPNP)
     if not found:

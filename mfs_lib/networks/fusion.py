@@ -16,6 +16,8 @@ Sizes for the release at 224 (U = bilinear x2, corners aligned; leaky ReLU 0.1):
 
 `upsampling="once"` is a cheap head with the same parameters that comes near the paper's figure: all layers stay at the
 deepest features' size (no U), and the finished map is enlarged 32 times before the sigmoid. 4,055,338 multiply-accumulates.
+
+The paper's ablation without this module has a `FullMask` in its place: no parameters, no multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -87,3 +89,17 @@ class FusionMask(nn.Module):
         for layer in layers:
             x = _run_layer(cast(nn.Sequential, layer), x, self.backend)
         return torch.sigmoid(cast(Tensor, last(x)))
+
+
+class FullMask(nn.Module):
+    """No fusion (an ablation of the paper): the mask is 1 everywhere, so the composite is the network's own image."""
+
+    def __init__(self, *, factor: int = 32) -> None:
+        super().__init__()
+        self.backend: Backend = "reference"  # nothing to compute, and so no difference
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`features` (B,C,h,w) -> ones (B,1,32h,32w)."""
+        batch, _, height, width = features.shape
+        return features.new_ones(batch, 1, self.factor * height, self.factor * width)

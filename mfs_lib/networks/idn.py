@@ -28,10 +28,26 @@ Sizes for the release at 224 (U = bilinear x2, corners aligned; leaky ReLU 0.1 a
 
 The parameters of encoder and decoder include 3,363 biases that the release declares but its injection never writes:
 they stay zero and are no part of the function. Without them the static network has 412,253 parameters.
+
+`architecture="autoencoder"` is the paper's ablation without skip connections; it doesn't say what becomes of the
+widths. Here nothing but the joins goes: all layers keep their outputs, and D1, D2, D3 read only the layer before, so
+half as many channels (512-256, 256-128, 128-64, 64-32). It is the smaller network, then, and the predictor has fewer
+kernels to predict:
+
+| part              | U-Net       | autoencoder | difference           |
+|-------------------|-------------|-------------|----------------------|
+| decoder, kernels  | 229,760     | 182,720     | -47,040 (-20.5 %)    |
+| all, kernels      | 412,217     | 365,177     | -47,040 (-11.4 %)    |
+| all, MAC at 224   | 264,276,992 | 174,562,304 | -89,714,688 (-33.9 %) |
+| all, MAC at 256   | 345,178,112 | 227,999,744 | -117,178,368 (-33.9 %) |
+
+`pointwise="adain"` adds two numbers for each pointwise output of one person's network, 2,944 in all; the other
+options of the ablation leave its size alone.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -41,7 +57,8 @@ from torch.nn import functional
 from mfs_lib.errors import InputError
 from mfs_lib.networks.common import SLOPE, Upsample2x
 from mfs_lib.networks.depthwise import Backend, depthwise_grouped, upsample, upsample_depthwise
-from mfs_lib.networks.injection import IdnWeights, LayerWeights, layer_channels
+from mfs_lib.networks.injection import Architecture, IdnWeights, LayerWeights, layer_channels
+from mfs_lib.networks.pointwise import Pointwise, static_pointwise
 
 STRIDE = 32
 """Height and width of a target must be multiples of this."""
@@ -73,15 +90,23 @@ def final_layers(channels: int) -> nn.Sequential:
 def injected_layer(x: Tensor, weights: LayerWeights, *, up: bool = False, backend: Backend = "reference") -> Tensor:
     """Depthwise, pointwise and activation with the weights of each sample's own identity.
 
-    The scale of the pointwise layer's input channels is folded into the (bias-free) depthwise kernel before it; the
-    learned pointwise weight is shared by the batch; the demodulation scales the outputs. An encoder layer halves the
-    size; a decoder layer (`up`) first doubles it.
+    The pointwise layer folds what it can into the (bias-free) depthwise kernel before it: a modulation its scale of
+    the input channels, so that the batch shares the learned weight. An encoder layer halves the size; a decoder layer
+    (`up`) first doubles it.
     """
-    scale, pointwise, demodulation = weights.pointwise
-    kernel = weights.depthwise * scale[:, :, None, None]
+    kernel = weights.pointwise.fold(weights.depthwise)
     x = upsample_depthwise(x, kernel, backend=backend) if up else depthwise_grouped(x, kernel, stride=2)
-    x = functional.conv2d(x, pointwise)
-    return functional.leaky_relu(x * demodulation[:, :, None, None], SLOPE)
+    return functional.leaky_relu(weights.pointwise.run(x), SLOPE)
+
+
+def decoder_joins(features: list[Tensor], *, architecture: Architecture, first_skip: bool) -> list[Tensor | None]:
+    """The encoder features that join the output of each decoder layer, D0's first.
+
+    `features` are those of all encoder layers. The release never uses the shallowest again; `first_skip` does.
+    """
+    if architecture == "autoencoder":
+        return [None] * (len(features) - 1)
+    return [*features[-2:0:-1], features[0] if first_skip else None]
 
 
 def run_final(final: nn.Sequential, x: Tensor, *, backend: Backend) -> Tensor:
@@ -95,7 +120,8 @@ class IdentityDynamicNetwork(nn.Module):
     """The mobile network with its weights still open: they are an argument of `forward`.
 
     `backend` chooses between equal computations (see `depthwise`); it may be assigned at any time. `first_skip` joins
-    the shallowest encoder features to the last decoder's; the release doesn't.
+    the shallowest encoder features to the last decoder's; the release doesn't. An `architecture` "autoencoder" joins
+    none.
     """
 
     def __init__(
@@ -104,10 +130,12 @@ class IdentityDynamicNetwork(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         backend: Backend = "reference",
         first_skip: bool = False,
+        architecture: Architecture = "unet",
     ) -> None:
         super().__init__()
         self.backend: Backend = backend
         self.first_skip = first_skip
+        self.architecture: Architecture = architecture
         self.final = final_layers(channels[0] * (2 if first_skip else 1))
 
     def forward(
@@ -124,33 +152,35 @@ class IdentityDynamicNetwork(nn.Module):
                 f"{len(weights)} identities for {target.shape[0]} targets: give one identity, or one for each target"
             )
         x = target * 2.0 - 1.0
-        skips: list[Tensor] = []
+        features: list[Tensor] = []
         for layer in weights.encoder:
             x = injected_layer(x, layer)
-            skips.append(x)
-        deepest = skips.pop()
-        for layer in weights.decoder:
+            features.append(x)
+        joins = decoder_joins(features, architecture=self.architecture, first_skip=self.first_skip)
+        for layer, join in zip(weights.decoder, joins, strict=True):
             x = injected_layer(x, layer, up=True, backend=self.backend)
             if levels is not None:
                 levels.append(x)
-            if len(skips) > 1 or self.first_skip:  # the release never uses the shallowest encoder features
-                x = torch.cat((x, skips.pop()), dim=1)
-        return (1.0 + torch.tanh(run_final(self.final, x, backend=self.backend))) / 2.0, deepest
+            if join is not None:
+                x = torch.cat((x, join), dim=1)
+        return (1.0 + torch.tanh(run_final(self.final, x, backend=self.backend))) / 2.0, features[-1]
 
 
-def _static_layer(inputs: int, outputs: int, *, size: int, stride: int, bias: bool) -> nn.Sequential:
+def _static_layer(
+    inputs: int, outputs: int, *, size: int, stride: int, bias: bool, pointwise: Pointwise
+) -> nn.Sequential:
     depthwise = nn.Conv2d(inputs, inputs, size, stride=stride, padding=1, groups=inputs, bias=bias)
-    pointwise = nn.Conv2d(inputs, outputs, 1, bias=bias)
     if bias:
         nn.init.zeros_(cast(Tensor, depthwise.bias))
-        nn.init.zeros_(cast(Tensor, pointwise.bias))
-    return nn.Sequential(depthwise, pointwise, nn.LeakyReLU(SLOPE))
+    after = static_pointwise(pointwise, inputs=inputs, outputs=outputs, bias=bias)
+    return nn.Sequential(depthwise, *after, nn.LeakyReLU(SLOPE))
 
 
 class StaticIdentityNetwork(nn.Module):
     """The mobile network of one identity: ordinary convolutions only, ready to be exported.
 
     `declare_biases` adds the biases that the release declares and leaves zero; they change the count, not the function.
+    `pointwise` "adain" adds an instance normalisation to every layer; "modulated" and "plain" are built alike.
     """
 
     def __init__(
@@ -159,14 +189,16 @@ class StaticIdentityNetwork(nn.Module):
         channels: tuple[int, ...] = (32, 64, 128, 256, 512),
         declare_biases: bool = False,
         first_skip: bool = False,
+        pointwise: Pointwise = "modulated",
+        architecture: Architecture = "unet",
     ) -> None:
         super().__init__()
         self.first_skip = first_skip
-        encoder, decoder = layer_channels(channels)
-        self.encoder = nn.ModuleList(_static_layer(i, o, size=4, stride=2, bias=declare_biases) for i, o in encoder)
-        self.decoder = nn.ModuleList(
-            nn.Sequential(Upsample2x(), *_static_layer(i, o, size=3, stride=1, bias=declare_biases)) for i, o in decoder
-        )
+        self.architecture: Architecture = architecture
+        encoder, decoder = layer_channels(channels, architecture=architecture)
+        layer = partial(_static_layer, bias=declare_biases, pointwise=pointwise)
+        self.encoder = nn.ModuleList(layer(i, o, size=4, stride=2) for i, o in encoder)
+        self.decoder = nn.ModuleList(nn.Sequential(Upsample2x(), *layer(i, o, size=3, stride=1)) for i, o in decoder)
         self.final = final_layers(channels[0] * (2 if first_skip else 1))
 
     @torch.no_grad()
@@ -177,21 +209,21 @@ class StaticIdentityNetwork(nn.Module):
         offsets = ((self.encoder, weights.encoder, 0), (self.decoder, weights.decoder, 1))
         for stages, layers, offset in offsets:
             for stage, layer in zip(stages, layers, strict=True):
-                convolutions = cast(nn.Sequential, stage)
-                cast(nn.Conv2d, convolutions[offset]).weight.copy_(layer.depthwise[0].unsqueeze(1))
-                cast(nn.Conv2d, convolutions[offset + 1]).weight.copy_(layer.pointwise.baked()[0])
+                parts = cast(nn.Sequential, stage)
+                cast(nn.Conv2d, parts[offset]).weight.copy_(layer.depthwise[0].unsqueeze(1))
+                layer.pointwise.write(cast(nn.Sequential, parts[offset + 1 :]))
 
     def forward(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """`target` (B,3,H,W) in [0,1] -> image (B,3,H,W) in [0,1] and the deepest features (B,512,H/32,W/32)."""
         check_target(target)
         x = target * 2.0 - 1.0
-        skips: list[Tensor] = []
+        features: list[Tensor] = []
         for stage in self.encoder:
             x = stage(x)
-            skips.append(x)
-        deepest = skips.pop()
-        for stage in self.decoder:
+            features.append(x)
+        joins = decoder_joins(features, architecture=self.architecture, first_skip=self.first_skip)
+        for stage, join in zip(self.decoder, joins, strict=True):
             x = stage(x)
-            if len(skips) > 1 or self.first_skip:
-                x = torch.cat((x, skips.pop()), dim=1)
-        return (1.0 + torch.tanh(cast(Tensor, self.final(x)))) / 2.0, deepest
+            if join is not None:
+                x = torch.cat((x, join), dim=1)
+        return (1.0 + torch.tanh(cast(Tensor, self.final(x)))) / 2.0, features[-1]

@@ -12,27 +12,59 @@ weight predictor (equation 1). It runs once for each source person. Sizes for th
 
 The multiply-accumulates of a modulation are those of its style layer. This implementation also computes the
 demodulation as a matrix product (squared scales times squared weights), which costs 391,264 more for each identity.
+
+The paper's ablation changes the parts; parameters at the release's sizes:
+
+| option                       | modulations | predictor  | all        |
+|------------------------------|-------------|------------|------------|
+| `depthwise="learned"`        | 1,361,347   | 20,400     | 1,381,747  |
+| `pointwise="adain"`          | 1,901,536   | 19,253,565 | 21,155,101 |
+| `pointwise="plain"`          | 391,264     | 19,253,565 | 19,644,829 |
+| `architecture="autoencoder"` | 1,088,515   | 14,643,773 | 15,732,288 |
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.identity_code import IdentityCode
-from mfs_lib.networks.modulation import Modulated, WeightModulation
+from mfs_lib.networks.learned_kernels import LearnedKernels
+from mfs_lib.networks.pointwise import Pointwise, PointwiseWeights, pointwise_injection
 from mfs_lib.networks.predictor import PredictorInput, WeightPredictor
+
+Depthwise = Literal["predicted", "learned"]
+"""Where the depthwise kernels come from: the identity (equation 1), or parameters that all identities share."""
+
+Architecture = Literal["unet", "autoencoder"]
+"""Whether the mobile network's decoder reads the encoder's features beside its own."""
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One depthwise-separable layer for B identities: `depthwise` (B,C,k,k) and the modulated pointwise weights."""
+    """One depthwise-separable layer for B identities.
+
+    `depthwise` is (B,C,k,k), or (1,C,k,k) where all identities share the kernels; `pointwise` holds the weights after.
+    """
 
     depthwise: Tensor
-    pointwise: Modulated
+    pointwise: PointwiseWeights
+
+    @property
+    def identities(self) -> int:
+        """B."""
+        parts = (int(self.depthwise.shape[0]), self.pointwise.identities)
+        return max(parts) if min(parts) else 0
+
+    def select(self, rows: slice | Tensor) -> LayerWeights:
+        """The layer of some of the identities; what all share stays shared."""
+        shared = self.depthwise.shape[0] < self.identities
+        return LayerWeights(self.depthwise if shared else self.depthwise[rows], self.pointwise.select(rows))
 
 
 @dataclass(frozen=True)
@@ -43,21 +75,21 @@ class IdnWeights:
     decoder: tuple[LayerWeights, ...]
 
     def __len__(self) -> int:
-        return int(self.encoder[0].depthwise.shape[0])
+        return self.encoder[0].identities
 
     def __getitem__(self, index: int | slice | Tensor) -> IdnWeights:
         """The weights of some of the identities; an int keeps the batch axis with length 1."""
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
-
-        def pick(layer: LayerWeights) -> LayerWeights:
-            scale, weight, demodulation = layer.pointwise
-            return LayerWeights(layer.depthwise[rows], Modulated(scale[rows], weight, demodulation[rows]))
-
-        return IdnWeights(tuple(map(pick, self.encoder)), tuple(map(pick, self.decoder)))
+        encoder, decoder = (tuple(layer.select(rows) for layer in part) for part in (self.encoder, self.decoder))
+        return IdnWeights(encoder, decoder)
 
 
 class IdentityInjectionNetwork(nn.Module):
-    """Identity features of any number of people -> their weights of the mobile network."""
+    """Identity features of any number of people -> their weights of the mobile network.
+
+    Whatever the options, `encoder_modulation` and `decoder_modulation` hold the pointwise layers' modules (of the kind
+    `pointwise`) and `predictor` gives the kernels (`depthwise` says how): an ablation changes what fills a place.
+    """
 
     def __init__(
         self,
@@ -72,28 +104,23 @@ class IdentityInjectionNetwork(nn.Module):
         kernel_base: bool = False,
         kernel_scale: float = 0.3,
         code_dim: int = 0,
+        depthwise: Depthwise = "predicted",
+        pointwise: Pointwise = "modulated",
+        architecture: Architecture = "unet",
     ) -> None:
         super().__init__()
-        encoder, decoder = layer_channels(channels)
+        encoder, decoder = layer_channels(channels, architecture=architecture)
         style = embedding_dim + code_dim
-
-        def modulations(pairs: tuple[tuple[int, int], ...]) -> nn.ModuleList:
-            return nn.ModuleList(
-                WeightModulation(inputs=i, outputs=o, embedding_dim=style, plus_one=plus_one) for i, o in pairs
-            )
-
-        self.encoder_modulation = modulations(encoder)
-        self.decoder_modulation = modulations(decoder)
-        self.predictor = WeightPredictor(
-            encoder_channels=tuple(i for i, _ in encoder),
-            decoder_channels=tuple(i for i, _ in decoder),
-            feature_channels=feature_channels,
-            feature_size=feature_size,
-            embedding_dim=style,
-            source=predictor_input,
-            width=predictor_width,
-            base=kernel_base,
-            scale=kernel_scale,
+        layer = partial(pointwise_injection, pointwise, embedding_dim=style, plus_one=plus_one)
+        self.encoder_modulation = nn.ModuleList(layer(inputs=i, outputs=o) for i, o in encoder)
+        self.decoder_modulation = nn.ModuleList(layer(inputs=i, outputs=o) for i, o in decoder)
+        predictor = partial(
+            WeightPredictor, feature_channels=feature_channels, feature_size=feature_size, embedding_dim=style,
+            source=predictor_input, width=predictor_width, base=kernel_base, scale=kernel_scale,
+        )  # fmt: skip
+        kernels = LearnedKernels if depthwise == "learned" else predictor
+        self.predictor: WeightPredictor | LearnedKernels = kernels(
+            encoder_channels=tuple(i for i, _ in encoder), decoder_channels=tuple(i for i, _ in decoder)
         )
         sizes = {"feature_channels": feature_channels, "feature_size": feature_size, "code_dim": code_dim}
         self.code = IdentityCode(width=predictor_width or code_dim, **sizes) if code_dim else None
@@ -121,13 +148,16 @@ class IdentityInjectionNetwork(nn.Module):
 
 def layer_channels(
     channels: tuple[int, ...],
+    *,
+    architecture: Architecture = "unet",
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
     """(in, out) channels of the encoder's and the decoder's layers for an encoder of these `channels`.
 
-    The first decoder layer reads the deepest features; each later one the layer before it and, beside it, the encoder
-    features of its resolution. The shallowest encoder features are not used again.
+    The first decoder layer reads the deepest features; each later one the layer before it and, in a U-Net, beside it
+    the encoder features of its resolution. The shallowest encoder features are not used again.
     """
     encoder = tuple(zip((3, *channels[:-1]), channels, strict=True))
     outputs = channels[-2::-1]
-    inputs = (channels[-1], *(2 * c for c in outputs[:-1]))
+    parts = 1 if architecture == "autoencoder" else 2
+    inputs = (channels[-1], *(parts * c for c in outputs[:-1]))
     return encoder, tuple(zip(inputs, outputs, strict=True))

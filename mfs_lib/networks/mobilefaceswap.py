@@ -9,6 +9,20 @@
 | both of every frame |                    | 499,825; 305,722,368 MAC at 224     |
 
 result = raw * mask + (1 - mask) * target, the fusion of section 3.1. Any size that is a multiple of 32 works.
+
+The paper's ablation of the network is four options; at the release's sizes, kernels and MAC of one frame at 224:
+
+| option                       | injection, once | a frame, kernels | a frame, MAC |
+|------------------------------|-----------------|------------------|--------------|
+| none (the full method)       | 20,614,912      | 494,979          | 305,722,368  |
+| `depthwise="learned"`        | 1,381,747       | 494,979          | 305,722,368  |
+| `pointwise="adain"`          | 21,155,101      | 494,979 (a)      | 305,722,368  |
+| both of these                | 1,921,936       | 494,979 (a)      | 305,722,368  |
+| `pointwise="plain"`          | 19,644,829      | 494,979          | 305,722,368  |
+| `architecture="autoencoder"` | 15,732,288      | 447,939          | 216,007,680  |
+| `fusion_mask=False`          | 20,614,912      | 412,217          | 264,276,992  |
+
+(a) and 2,944 scales and shifts, which are no kernels.
 """
 
 from __future__ import annotations
@@ -23,11 +37,20 @@ from torch import Tensor, nn
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.depthwise import Backend
-from mfs_lib.networks.fusion import FusionMask, MaskUpsampling
+from mfs_lib.networks.fusion import FullMask, FusionMask, MaskUpsampling
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.idn import IdentityDynamicNetwork, StaticIdentityNetwork
-from mfs_lib.networks.injection import IdentityInjectionNetwork, IdnWeights
+from mfs_lib.networks.injection import Architecture, Depthwise, IdentityInjectionNetwork, IdnWeights
+from mfs_lib.networks.pointwise import Pointwise
 from mfs_lib.networks.predictor import PredictorInput
+
+_CHOICES = {
+    "mask_upsampling": MaskUpsampling,
+    "predictor_input": PredictorInput,
+    "depthwise": Depthwise,
+    "pointwise": Pointwise,
+    "architecture": Architecture,
+}
 
 
 class SwapOutput(NamedTuple):
@@ -58,6 +81,15 @@ class MobileFaceSwapConfig:
     detach_mask_input   no gradient from the mask head into the encoder (release)
     first_skip          join the shallowest encoder features to the last decoder's; the release's finest skip lies at
                         a quarter of the input's resolution, too coarse for crops of 128
+
+    The last four are the paper's ablation of the network; their defaults are the full method:
+
+    depthwise           kernels "predicted" from the identity, or "learned" parameters that all identities share (then
+                        `predictor_input`, `predictor_width`, `kernel_base` and `kernel_scale` say nothing)
+    pointwise           weights "modulated" by the identity, "adain" (normalised outputs are scaled and shifted by it)
+                        or "plain" (nothing); `plus_one` speaks of "modulated" alone
+    architecture        "unet", or "autoencoder": no skip connections, the decoder's later layers read half as much
+    fusion_mask         predict the mask; if False it is 1 everywhere, and the result is the network's own image
     """
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -74,6 +106,10 @@ class MobileFaceSwapConfig:
     code_dim: int = 0
     detach_mask_input: bool = True
     first_skip: bool = False
+    depthwise: Depthwise = "predicted"
+    pointwise: Pointwise = "modulated"
+    architecture: Architecture = "unet"
+    fusion_mask: bool = True
 
     def __post_init__(self) -> None:
         """Raise ConfigError, naming the field, for values that no network can be built from."""
@@ -88,12 +124,27 @@ class MobileFaceSwapConfig:
             raise ConfigError(f"code_dim must be 0 (none) or positive, got {self.code_dim}")
         if self.feature_size < 4:
             raise ConfigError(f"feature_size must be at least 4, got {self.feature_size}")
-        if self.mask_upsampling not in get_args(MaskUpsampling):
-            raise ConfigError(f"mask_upsampling must be one of {get_args(MaskUpsampling)}, got {self.mask_upsampling}")
-        if self.predictor_input not in get_args(PredictorInput):
-            raise ConfigError(f"predictor_input must be one of {get_args(PredictorInput)}, got {self.predictor_input}")
+        for name, kind in _CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(f"{name} must be one of {get_args(kind)}, got {getattr(self, name)}")
         if self.predictor_width is not None and self.predictor_width < 1:
             raise ConfigError(f"predictor_width must be positive or None, got {self.predictor_width}")
+        self._check_combination()
+
+    def _check_combination(self) -> None:
+        """Raise ConfigError for options that are good alone and contradict one another."""
+        if self.depthwise == "learned" and self.pointwise == "plain":
+            raise ConfigError(
+                "depthwise learned and pointwise plain leave the source's identity no way into the network: "
+                "choose depthwise predicted, or pointwise modulated or adain"
+            )
+        if self.pointwise == "plain" and self.predictor_input == "feature_map" and self.code_dim:
+            raise ConfigError(
+                "code_dim has no use with pointwise plain and predictor_input feature_map, since nothing reads the "
+                "code: set it to 0, or predictor_input to embedding"
+            )
+        if self.architecture == "autoencoder" and self.first_skip:
+            raise ConfigError("an autoencoder has no skip connections: set first_skip to false")
 
     def to_dict(self) -> dict[str, object]:
         """The fields as plain values that JSON or YAML can hold."""
@@ -114,9 +165,16 @@ def composite(raw: Tensor, mask: Tensor, target: Tensor) -> Tensor:
     return raw * mask + (1.0 - mask) * target
 
 
+def _fusion(
+    inputs: int, channels: tuple[int, ...], upsampling: MaskUpsampling, *, predicted: bool
+) -> FusionMask | FullMask:
+    return FusionMask(inputs=inputs, channels=channels, upsampling=upsampling) if predicted else FullMask()
+
+
 class StaticSwapper(nn.Module):
     """The whole per-frame network of one person, in ordinary layers: what a telephone runs.
 
+    The arguments are fields of `MobileFaceSwapConfig`, as far as they tell of the network of one frame.
     With `declare_biases` it has exactly the parameters that the release counts (499,825, of which 3,363 are never
     written); `common.count_parameters(..., weights_only=True)` gives the paper's 494,979 with or without it.
     """
@@ -129,10 +187,19 @@ class StaticSwapper(nn.Module):
         mask_upsampling: MaskUpsampling = "each",
         declare_biases: bool = False,
         first_skip: bool = False,
+        pointwise: Pointwise = "modulated",
+        architecture: Architecture = "unet",
+        fusion_mask: bool = True,
     ) -> None:
         super().__init__()
-        self.idn = StaticIdentityNetwork(channels=channels, declare_biases=declare_biases, first_skip=first_skip)
-        self.fusion = FusionMask(inputs=channels[-1], channels=mask_channels, upsampling=mask_upsampling)
+        self.idn = StaticIdentityNetwork(
+            channels=channels,
+            declare_biases=declare_biases,
+            first_skip=first_skip,
+            pointwise=pointwise,
+            architecture=architecture,
+        )
+        self.fusion = _fusion(channels[-1], mask_channels, mask_upsampling, predicted=fusion_mask)
 
     def forward(self, target: Tensor) -> SwapOutput:
         """`target` (B,3,H,W), RGB in [0,1], H and W multiples of 32 -> SwapOutput of the same size."""
@@ -158,10 +225,15 @@ class MobileFaceSwap(nn.Module):
             kernel_base=config.kernel_base,
             kernel_scale=config.kernel_scale,
             code_dim=config.code_dim,
+            depthwise=config.depthwise,
+            pointwise=config.pointwise,
+            architecture=config.architecture,
         )
-        self.idn = IdentityDynamicNetwork(channels=config.channels, first_skip=config.first_skip)
-        self.fusion = FusionMask(
-            inputs=config.channels[-1], channels=config.mask_channels, upsampling=config.mask_upsampling
+        self.idn = IdentityDynamicNetwork(
+            channels=config.channels, first_skip=config.first_skip, architecture=config.architecture
+        )
+        self.fusion = _fusion(
+            config.channels[-1], config.mask_channels, config.mask_upsampling, predicted=config.fusion_mask
         )
 
     def use_backend(self, backend: Backend) -> None:
@@ -204,6 +276,9 @@ class MobileFaceSwap(nn.Module):
             mask_channels=self.config.mask_channels,
             mask_upsampling=self.config.mask_upsampling,
             first_skip=self.config.first_skip,
+            pointwise=self.config.pointwise,
+            architecture=self.config.architecture,
+            fusion_mask=self.config.fusion_mask,
         )
         static.idn.final = copy.deepcopy(self.idn.final)
         static.fusion = copy.deepcopy(self.fusion)

@@ -21,6 +21,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 _EPSILON = 1e-16
 
@@ -32,10 +33,31 @@ class Modulated(NamedTuple):
     weight: Tensor
     demodulation: Tensor
 
+    @property
+    def identities(self) -> int:
+        """B."""
+        return int(self.scale.shape[0])
+
+    def fold(self, kernel: Tensor) -> Tensor:
+        """Scale the kernels (B or 1,Cin,k,k) of the bias-free depthwise layer before, in place of this layer's inputs."""
+        return kernel * self.scale[:, :, None, None]
+
+    def run(self, x: Tensor) -> Tensor:
+        """`x` (B,Cin,H,W), filtered with folded kernels -> (B,Cout,H,W); the batch shares the learned weight."""
+        return functional.conv2d(x, self.weight) * self.demodulation[:, :, None, None]
+
+    def select(self, rows: slice | Tensor) -> Modulated:
+        """The scales and demodulations of some of the identities."""
+        return Modulated(self.scale[rows], self.weight, self.demodulation[rows])
+
     def baked(self) -> Tensor:
         """The convolution weights of every identity, (B,Cout,Cin,1,1)."""
         flat = self.weight.flatten(1)[None] * self.scale[:, None, :] * self.demodulation[:, :, None]
         return flat[..., None, None]
+
+    def write(self, layers: nn.Sequential) -> None:
+        """Copy the first identity's modulated weights into a static network's convolution."""
+        cast(nn.Conv2d, layers[0]).weight.copy_(self.baked()[0])
 
 
 class WeightModulation(nn.Module):

@@ -60,13 +60,16 @@ def _chain(*, trunk: int, needed: tuple[int, ...], width: int | None) -> nn.Modu
     return nn.ModuleList(blocks)
 
 
-def _base_kernel(*, channels: int, size: int) -> nn.Parameter:
-    """Random kernels (C,size,size) around a small blur, which pass smooth and rough signals at a healthy size."""
+def base_kernel(*, channels: int, size: int) -> Tensor:
+    """Random kernels (C,size,size) around a small blur, which pass smooth and rough signals at a healthy size.
+
+    What kernels common to all identities start from.
+    """
     kernel = torch.randn(channels, size, size)
     centre = slice(1, size - 1)
-    kernel = kernel / kernel.flatten(1).norm(dim=1)[:, None, None]
+    kernel = cast(Tensor, kernel / kernel.flatten(1).norm(dim=1)[:, None, None])
     kernel[:, centre, centre] += 1.0 / (size - 2) ** 2
-    return nn.Parameter(kernel)
+    return kernel
 
 
 class WeightPredictor(nn.Module):
@@ -110,8 +113,10 @@ class WeightPredictor(nn.Module):
             self._add_bases(encoder_channels, decoder_channels)
 
     def _add_bases(self, encoder_channels: tuple[int, ...], decoder_channels: tuple[int, ...]) -> None:
-        self.encoder_base.extend(_base_kernel(channels=c, size=ENCODER_KERNEL) for c in encoder_channels)
-        self.decoder_base.extend(_base_kernel(channels=c, size=DECODER_KERNEL) for c in decoder_channels)
+        for c in encoder_channels:
+            self.encoder_base.append(nn.Parameter(base_kernel(channels=c, size=ENCODER_KERNEL)))
+        for c in decoder_channels:
+            self.decoder_base.append(nn.Parameter(base_kernel(channels=c, size=DECODER_KERNEL)))
         for block in [*self.encoder, *self.decoder]:
             head = cast(KernelBlock, block).head
             nn.init.normal_(head.weight, std=0.5 * (head.weight[0].numel()) ** -0.5)

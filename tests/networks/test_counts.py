@@ -125,6 +125,58 @@ def test_cheap_mask_head_keeps_the_parameters_and_comes_near_the_papers_operatio
     assert count_macs(whole, torch.empty(1, 3, 224, 224)) == 264_276_992 + 4_055_338
 
 
+ABLATIONS = [
+    # options; injection: parameters, MAC; one frame: parameters, kernels, MAC at 224, MAC at 256
+    ({}, (20_614_912, 220_363_120), (496_462, 494_979, 305_722_368, 399_310_848)),
+    ({"depthwise": "learned"}, (1_381_747, 1_359_456), (496_462, 494_979, 305_722_368, 399_310_848)),
+    ({"pointwise": "adain"}, (21_155_101, 220_510_992), (499_406, 494_979, 305_722_368, 399_310_848)),
+    (
+        {"depthwise": "learned", "pointwise": "adain"},
+        (1_921_936, 1_507_328), (499_406, 494_979, 305_722_368, 399_310_848),
+    ),
+    ({"pointwise": "plain"}, (19_644_829, 219_003_664), (496_462, 494_979, 305_722_368, 399_310_848)),
+    ({"architecture": "autoencoder"}, (15_732_288, 178_618_736), (449_422, 447_939, 216_007_680, 282_132_480)),
+    ({"fusion_mask": False}, (20_614_912, 220_363_120), (412_253, 412_217, 264_276_992, 345_178_112)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "injection", "frame"), ABLATIONS)
+def test_variants_of_the_ablation(
+    options: dict[str, object], injection: tuple[int, int], frame: tuple[int, int, int, int]
+) -> None:
+    model = MobileFaceSwap(MobileFaceSwapConfig(**options)).eval()  # type: ignore[arg-type]
+    assert (count_parameters(model.iin), count_macs(model.iin, features())) == injection
+    static = StaticSwapper(**{k: v for k, v in options.items() if k != "depthwise"}).eval()  # type: ignore[arg-type]
+    small, large = (count_macs(static, torch.empty(1, 3, size, size)) for size in (224, 256))
+    assert (count_parameters(static), count_parameters(static, weights_only=True), small, large) == frame
+    # The batched path does the same work, for each frame and once for each person.
+    assert count_macs(model, torch.empty(2, 3, 224, 224), features(2)) == 2 * (injection[1] + frame[2])
+    assert count_parameters(model) == injection[0] + count_parameters(model.idn) + count_parameters(model.fusion)
+
+
+def test_parts_of_the_ablations_injections() -> None:
+    def parts(**options: str) -> tuple[int, int]:
+        iin = IdentityInjectionNetwork(**options)  # type: ignore[arg-type]
+        modulations = count_parameters(iin.encoder_modulation) + count_parameters(iin.decoder_modulation)
+        return modulations, count_parameters(iin.predictor)
+
+    assert parts() == (1_361_347, 19_253_565)
+    assert parts(depthwise="learned") == (1_361_347, 7_728 + 12_672)
+    assert parts(pointwise="adain") == (1_901_536, 19_253_565)
+    assert parts(pointwise="plain") == (POINTWISE_VALUES, 19_253_565)
+    assert parts(architecture="autoencoder") == (1_088_515, 14_643_773)
+    adain = IdentityInjectionNetwork(pointwise="adain").encoder_modulation[4]
+    assert (adain.weight.numel(), count_parameters(adain.style)) == (131_072, 525_312)
+
+
+def test_what_an_autoencoder_saves() -> None:
+    unet, autoencoder = StaticSwapper().idn.eval(), StaticSwapper(architecture="autoencoder").idn.eval()
+    assert [count_parameters(n.decoder) for n in (unet, autoencoder)] == [229_760, 182_720]
+    assert [count_parameters(n, weights_only=True) for n in (unet, autoencoder)] == [412_217, 365_177]
+    for size, unets, autoencoders in ((224, 264_276_992, 174_562_304), (256, 345_178_112, 227_999_744)):
+        assert [count_macs(n, torch.empty(1, 3, size, size)) for n in (unet, autoencoder)] == [unets, autoencoders]
+
+
 @pytest.mark.parametrize(
     ("layers", "parameters", "macs"),
     [((3, 4, 14, 3), 41_486_365, 5_400_256_768), ((3, 13, 30, 3), 63_201_559, 11_180_681_472)],
