@@ -126,7 +126,12 @@ def _fits(value: object, default: object) -> bool:
     return isinstance(value, list | tuple) if isinstance(default, tuple) else isinstance(value, type(default))
 
 
-def _make(kind: type, values: object, where: str) -> Any:
+def make_part(kind: type, values: object, where: str) -> Any:
+    """A frozen dataclass from a mapping, checked; `where` begins the message.
+
+    Raises:
+        ConfigError: no mapping, an unknown key, or a value of another kind than its default.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: {values!r} is not a mapping of settings")
     defaults = {f.name: getattr(kind(), f.name) for f in dataclasses.fields(kind)}
@@ -140,13 +145,13 @@ def _make(kind: type, values: object, where: str) -> Any:
 
 def _stage(values: Any, usual: LossConfig, where: str) -> StageConfig:
     if isinstance(values, Mapping) and "batch" in values:
-        values = {**values, "batch": _make(BatchConfig, values["batch"], f"{where}: batch")}
+        values = {**values, "batch": make_part(BatchConfig, values["batch"], f"{where}: batch")}
     if isinstance(values, Mapping) and "loss" in values:
         changed = values["loss"]
         if isinstance(changed, Mapping):
             changed = {**dataclasses.asdict(usual), **changed}
-        values = {**values, "loss": _make(LossConfig, changed, f"{where}: loss")}
-    stage: StageConfig = _make(StageConfig, values, where)
+        values = {**values, "loss": make_part(LossConfig, changed, f"{where}: loss")}
+    stage: StageConfig = make_part(StageConfig, values, where)
     return stage
 
 
@@ -159,13 +164,13 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
     parts = dict(values)
     for name, kind in _PARTS.items():
         if name in parts:
-            parts[name] = _make(kind, parts[name], f"{where}: {name}")
+            parts[name] = make_part(kind, parts[name], f"{where}: {name}")
     if "network" in parts:
         parts["network"] = MobileFaceSwapConfig.from_dict(parts["network"])
     if "stages" in parts:
         usual = parts.get("loss", LossConfig())
         parts["stages"] = tuple(_stage(s, usual, f"{where}: stages") for s in parts["stages"])
-    result: StudentExperiment = _make(StudentExperiment, parts, where)
+    result: StudentExperiment = make_part(StudentExperiment, parts, where)
     if result.steps < 1 or any(stage.steps < 1 for stage in result.stages):
         raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")
     if any(stage.size < 32 or stage.size % 32 or result.data.size % stage.size for stage in result.stages):

@@ -1,0 +1,229 @@
+"""Trains a teacher on the face world: `python -m mfs_lib.training.gan experiments/teachers/simswap_64.yaml --run DIR`.
+
+Run again with the same folder, it resumes, and ends in the same weights as without the break. It writes:
+
+| file                          | what                                                                                |
+|-------------------------------|-------------------------------------------------------------------------------------|
+| checkpoints/NNNNNNN.safetensors | the generator after so many steps, a teacher each; the quality scorer learns from them |
+| teacher.safetensors           | the last of them, when the run is done                                                |
+| log.jsonl                     | losses, and what the swap does to pairs that it never trains on (collapse detector)   |
+| samples_NNNNNN.png            | source, target, exact swap and result of some of these pairs                          |
+| state.pt, pools.pt            | what is needed to go on                                                               |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mfs_lib.errors import ConfigError
+from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.faces.morphable.model import MODEL_FILE
+from mfs_lib.runinfo import file_digest
+from mfs_lib.training.collapse import CollapseDetector, take_look
+from mfs_lib.training.gan_config import GanExperiment, load_gan_experiment
+from mfs_lib.training.gan_data import Faces, prepare_faces
+from mfs_lib.training.gan_systems import GAMES
+from mfs_lib.training.losses import error_ratio
+from mfs_lib.training.prepare import Watched
+from mfs_lib.training.samples import write_samples
+from mfs_lib.training.teachers.generators import plain_config, render
+from mfs_lib.training.teachers.trained import save_teacher
+from mfs_lib.weights.models import load_sface
+from mfs_lib.weights.safe_io import write_atomically
+
+STATE_STEPS = 200
+"""Steps between what can be resumed from."""
+
+_LOOKED_AT = 16  # pictures of a batch when a run is looked at
+
+
+class GanTrainer:
+    """A run: networks, optimisers, data and where it stands."""
+
+    def __init__(self, experiment: GanExperiment, faces: Faces, watch: Watched, folder: Path) -> None:
+        torch.manual_seed(experiment.seed)
+        self.experiment, self.folder, self.faces, self.watch = experiment, folder, faces, watch
+        self.game = GAMES[experiment.teacher](experiment, load_sface())
+        optimiser, betas = experiment.optimiser, (experiment.optimiser.betas[0], experiment.optimiser.betas[1])
+        self.optimiser = torch.optim.Adam(self.game.generator.parameters(), lr=optimiser.lr, betas=betas)
+        self.rival = torch.optim.Adam(self.game.discriminators.parameters(), lr=optimiser.lr_discriminator, betas=betas)
+        self.random = torch.Generator().manual_seed(experiment.seed)
+        self.detector = CollapseDetector()
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done."""
+        return self.step / self.experiment.steps
+
+    def train_step(self) -> dict[str, float]:
+        """One step of the generator and one of the discriminators; returns the unweighted losses."""
+        game, weights = self.game, self.game.weights(self.step)
+        batch = game.draw(self.faces, self.step, self.random)
+        game.generator.train()
+        game.discriminators.train().requires_grad_(False)
+        result, values = game.losses(batch, weights)
+        total = _weighted(values, weights)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        game.discriminators.requires_grad_(True)
+        rivals = game.rival_losses(result, batch.target, self.random, weights)
+        if rivals:
+            self.rival.zero_grad(set_to_none=True)
+            _weighted(rivals, weights).backward()  # type: ignore[no-untyped-call]
+            self.rival.step()
+        self.step += 1
+        if not math.isfinite(total.item()):
+            raise ConfigError(f"training diverged at step {self.step}: lower the learning rates of the experiment")
+        if "rec" in values:  # what other samples would add is no reconstruction
+            values["rec"] = values["rec"][batch.same]
+        measured = {name: value.mean().item() for name, value in {**values, **rivals}.items() if len(value)}
+        return {"total": total.item(), **measured}
+
+    @torch.no_grad()
+    def results(self, target: Tensor, embedding: Tensor) -> Tensor:
+        """What the generator makes of targets (N,3,S,S) for identities (N,E), a few at a time, in eval mode."""
+        self.game.generator.eval()
+        pairs = zip(target.split(_LOOKED_AT), embedding.split(_LOOKED_AT), strict=True)  # type: ignore[no-untyped-call]
+        return torch.cat([render(self.game.generator, t, z) for t, z in pairs]).clamp(0, 1)
+
+    @torch.no_grad()
+    def look(self) -> dict[str, float | bool | str]:
+        """What the generator does on people that it never trains on; tells the collapse detector."""
+        watch, sface = self.watch, self.game.sface
+        result = self.results(watch.target, watch.source.embedding)
+
+        def identity(pictures: Tensor) -> Tensor:
+            parts = pictures.split(_LOOKED_AT)  # type: ignore[no-untyped-call]
+            return torch.cat([sface(arcface_view(part)).embedding for part in parts])
+
+        seen, source = identity(result), watch.source.embedding
+        change = (result - watch.target).abs().mean((1, 2, 3))
+        self.detector.add(
+            take_look(self.progress, result=seen, source=source, target=identity(watch.target), change=change)
+        )
+        partial = self.folder / ".samples.png"
+        write_samples(partial, watch, result)
+        partial.replace(self.folder / f"samples_{self.step:06d}.png")
+        retrieved = ((seen @ source.T).argmax(1) == torch.arange(len(seen))).float().mean()
+        ratio = error_ratio(result, watch.target, watch.truth)
+        return {**self.detector.summary(), "retrieval": float(retrieved), "error_ratio": ratio}
+
+    def keep_checkpoint(self) -> Path | None:
+        """Keep the generator if this step is one of those to be kept."""
+        kept = self.experiment.checkpoints
+        if self.step * kept // self.experiment.steps == (self.step - 1) * kept // self.experiment.steps:
+            return None
+        path = self.folder / "checkpoints" / f"{self.step:07d}.safetensors"
+        self._save_teacher(path)
+        if self.step == self.experiment.steps:
+            self._save_teacher(self.folder / "teacher.safetensors")
+        return path
+
+    def _save_teacher(self, path: Path) -> None:
+        experiment = self.experiment
+        about = {
+            "step": str(self.step), "steps": str(experiment.steps), "seed": str(experiment.seed),
+            "data_morphable_sha256": file_digest(MODEL_FILE),
+        }  # fmt: skip
+        save_teacher(
+            path, self.game.generator, experiment.network, crop_size=experiment.data.size, progress=self.progress,
+            metadata=about,
+        )  # fmt: skip
+
+    def save(self) -> None:
+        """Everything needed to go on, under its final name only when complete."""
+        state = {
+            "generator": self.game.generator.state_dict(), "discriminators": self.game.discriminators.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "rival": self.rival.state_dict(),
+            "random": self.random.get_state(), "detector": self.detector.state_dict(), "step": self.step,
+            "network": json.dumps(plain_config(self.experiment.network)),
+        }  # fmt: skip
+        write_atomically(self.folder / "state.pt", lambda temporary: torch.save(state, temporary))
+
+    def resume(self) -> None:
+        """Go on from `state.pt` if it is there.
+
+        Raises:
+            ConfigError: it is a state of another network.
+        """
+        path = self.folder / "state.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["network"] != json.dumps(plain_config(self.experiment.network)):
+            raise ConfigError(f"{self.folder} holds a run of another network: choose a new run folder")
+        self.game.generator.load_state_dict(state["generator"])
+        self.game.discriminators.load_state_dict(state["discriminators"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rival.load_state_dict(state["rival"])
+        self.random.set_state(state["random"])
+        self.detector.load_state_dict(state["detector"])
+        self.step = state["step"]
+        self._forget_log_after(self.step)
+
+    def fit(self, *, look_every: int, until: float = math.inf) -> None:
+        """Train to the last step, or until a time (seconds since the epoch)."""
+        begun, mean = time.time(), dict[str, float]()
+        with tqdm(total=self.experiment.steps, initial=self.step, desc=self.experiment.teacher) as bar:
+            while self.step < self.experiment.steps and time.time() < until:
+                values = self.train_step()
+                mean |= {k: 0.95 * mean.get(k, v) + 0.05 * v for k, v in values.items()}
+                bar.update()
+                self.keep_checkpoint()
+                if self.step % look_every == 0 or self.step == self.experiment.steps:
+                    self._log({"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
+                if self.step % STATE_STEPS == 0:
+                    self.save()
+        self.save()
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drop what a stopped run logged after its last state: those steps are made again."""
+        path = self.folder / "log.jsonl"
+        if path.is_file():
+            lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+            write_atomically(path, lambda temporary: _write_lines(temporary, lines))
+
+    def _log(self, entry: dict[str, float | bool | str]) -> None:
+        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(rounded) + "\n")
+
+
+def _weighted(values: dict[str, Tensor], weights: object) -> Tensor:
+    """The sum that is lowered: the mean of each loss times its weight; the discriminators' own hinge has none."""
+    return torch.stack([getattr(weights, name, 1.0) * value.mean() for name, value in values.items()]).sum()
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(line + "\n" for line in lines), "utf-8")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", type=Path, help="YAML file")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run; resumes what it holds")
+    parser.add_argument("--look-every", type=int, default=100, help="steps between pictures and log lines")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after this long")
+    arguments = parser.parse_args()
+    begun = time.time()
+    experiment = load_gan_experiment(arguments.experiment)
+    faces, watch = prepare_faces(experiment, arguments.run)
+    trainer = GanTrainer(experiment, faces, watch, arguments.run)
+    trainer.resume()
+    trainer.fit(look_every=arguments.look_every, until=begun + 60 * arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()
