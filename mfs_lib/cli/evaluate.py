@@ -25,7 +25,7 @@ def add_evaluate(commands: Any) -> argparse.ArgumentParser:
         "evaluate",
         help="measure a folder of swaps: identity, pose, expression, background, sets of pictures, error to the truth",
         description="Measure swaps of any system. A swap is named after its source and its target, SOURCE_TARGET.png or "
-        "SOURCE__TARGET.png; or --pairs lists them. Each number is printed with its 95 %% interval and what measured it.",
+        "SOURCE__TARGET.png; or --pairs lists them. Each number is printed with its 95 % interval and what measured it.",
         epilog="Swaps that equal their targets, or their sources, are reported as a collapse: such a system has perfect "
         "pose and background, and swaps nothing.",
     )
