@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfs_lib.errors import InputError
-from mfs_lib.faces.alignment import TEMPLATE
-from mfs_lib.faces.detection import Face
-from mfs_lib.faces.mesh import mesh_landmarks
+from mfs_lib.faces.mesh import crop_landmarks
 from mfs_lib.networks.face_mesh import FaceMesh
 
 STIFF_POINTS = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 67, 297, 234, 454, 127, 356, 93, 323, 2)
@@ -22,14 +20,6 @@ STIFF_POINTS = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 67, 2
 
 _FOCAL = 4.0
 """Focal length in crop sides: a portrait lens."""
-
-
-def crop_landmarks(crop: NDArray[np.uint8], mesh: FaceMesh) -> NDArray[np.float32]:
-    """Mesh (468, 3) of an aligned crop (S, S, 3); the face is where alignment put it, so nothing needs detecting."""
-    size = crop.shape[0]
-    points = (np.asarray(TEMPLATE) * size).astype(np.float32)
-    box = np.array([0.18, 0.12, 0.82, 0.96], np.float32) * size
-    return np.asarray(mesh_landmarks(crop, Face(box=box, score=1.0, points=points), mesh=mesh), np.float32)
 
 
 def head_pose(landmarks: NDArray[np.float32], size: int, canonical: Tensor) -> NDArray[np.float64]:

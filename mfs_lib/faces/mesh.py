@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from mfs_lib.errors import InputError
-from mfs_lib.faces.alignment import FloatArray, Image, align, invert, scale_of, transform_points
+from mfs_lib.faces.alignment import TEMPLATE, FloatArray, Image, align, invert, scale_of, transform_points
 from mfs_lib.faces.detection import Face
 from mfs_lib.networks.face_mesh import INPUT_SIZE, POINTS, FaceMesh
 
@@ -60,6 +60,14 @@ def mesh_landmarks(image: Image, face: Face, *, mesh: FaceMesh | None = None, pa
         matrix = _region(flat, flat[EYE_CORNERS[0]], flat[EYE_CORNERS[1]], tight=True)
         landmarks = _run(network, image, matrix)
     return landmarks
+
+
+def crop_landmarks(crop: Image, mesh: FaceMesh) -> npt.NDArray[np.float32]:
+    """Mesh (468, 3) of an aligned crop (S, S, 3); the face is where alignment put it, so nothing needs detecting."""
+    size = crop.shape[0]
+    points = (np.asarray(TEMPLATE) * size).astype(np.float32)
+    box = np.array([0.18, 0.12, 0.82, 0.96], np.float32) * size
+    return np.asarray(mesh_landmarks(crop, Face(box=box, score=1.0, points=points), mesh=mesh), np.float32)
 
 
 def _region(points: FloatArray, eye: FloatArray, other_eye: FloatArray, *, tight: bool = False) -> FloatArray:

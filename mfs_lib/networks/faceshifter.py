@@ -170,11 +170,15 @@ class AEINet(nn.Module):
         """Unit-length `identity` (B,c_id) -> what `forward` can take in its place for any number of frames."""
         return self.generator.styles(identity)
 
+    def identity_layers(self) -> list[nn.Module]:
+        """The layers that serve `styles` only: the generator's start, then the linear maps of all AAD layers."""
+        layers = [part for part in self.generator.modules() if isinstance(part, AADLayer)]
+        return [self.generator.start, *(part for layer in layers for part in (layer.gamma_id, layer.beta_id))]
+
     def identity_parameters(self) -> IdentityParameters:
         """How many parameters serve `styles` only: a video's per-frame network is the whole without them."""
-        layers = [part for part in self.generator.modules() if isinstance(part, AADLayer)]
-        linears = sum(count_parameters(layer.gamma_id) + count_parameters(layer.beta_id) for layer in layers)
-        return IdentityParameters(linears, count_parameters(self.generator.start))
+        start, *linears = self.identity_layers()
+        return IdentityParameters(sum(map(count_parameters, linears)), count_parameters(start))
 
     def forward(self, target: Tensor, identity: Tensor | IdentityStyles) -> AEIOutput:
         """`target` (B,3,S,S) in [0,1] and B identities (or one; embeddings or their `styles`) -> AEIOutput.

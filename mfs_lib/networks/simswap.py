@@ -170,9 +170,14 @@ class SimSwapGenerator(nn.Module):
             )
 
 
+def style_layers(generator: SimSwapGenerator) -> list[nn.Module]:
+    """The linear layers inside AdaIN, which run once per source."""
+    return [part for part in generator.modules() if isinstance(part, Style)]
+
+
 def style_parameters(generator: SimSwapGenerator) -> int:
-    """Number of trained values that run once per source: those of the linear layers inside AdaIN."""
-    return sum(count_parameters(part) for part in generator.modules() if isinstance(part, Style))
+    """Number of trained values that run once per source: those of the `style_layers`."""
+    return sum(map(count_parameters, style_layers(generator)))
 
 
 def frame_parameters(generator: SimSwapGenerator) -> int:

@@ -180,11 +180,11 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
     return result
 
 
-def load_experiment(path: Path) -> StudentExperiment:
-    """Read an experiment file.
+def read_settings(path: Path) -> dict[str, Any]:
+    """The mapping of settings in an experiment's file.
 
     Raises:
-        ConfigError: no such file, or not a valid experiment.
+        ConfigError: no such file, or no such mapping in it.
     """
     if not path.is_file():
         raise ConfigError(f"there is no experiment {path}")
@@ -194,4 +194,13 @@ def load_experiment(path: Path) -> StudentExperiment:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} is not a mapping of settings")
-    return experiment_from_dict(values, where=str(path))
+    return values
+
+
+def load_experiment(path: Path) -> StudentExperiment:
+    """Read an experiment file.
+
+    Raises:
+        ConfigError: no such file, or not a valid experiment.
+    """
+    return experiment_from_dict(read_settings(path), where=str(path))

@@ -33,6 +33,7 @@ from mfs_lib.training.gan_data import Faces, prepare_faces
 from mfs_lib.training.gan_systems import GAMES
 from mfs_lib.training.losses import error_ratio
 from mfs_lib.training.prepare import Watched
+from mfs_lib.training.runlog import forget_log_after, log_entry
 from mfs_lib.training.samples import write_samples
 from mfs_lib.training.teachers.generators import plain_config, render
 from mfs_lib.training.teachers.trained import save_teacher
@@ -170,7 +171,7 @@ class GanTrainer:
         self.random.set_state(state["random"])
         self.detector.load_state_dict(state["detector"])
         self.step = state["step"]
-        self._forget_log_after(self.step)
+        forget_log_after(self.folder, self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:
         """Train to the last step, or until a time (seconds since the epoch)."""
@@ -182,31 +183,15 @@ class GanTrainer:
                 bar.update()
                 self.keep_checkpoint()
                 if self.step % look_every == 0 or self.step == self.experiment.steps:
-                    self._log({"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
+                    log_entry(self.folder, {"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
                 if self.step % STATE_STEPS == 0:
                     self.save()
         self.save()
-
-    def _forget_log_after(self, step: int) -> None:
-        """Drop what a stopped run logged after its last state: those steps are made again."""
-        path = self.folder / "log.jsonl"
-        if path.is_file():
-            lines = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
-            write_atomically(path, lambda temporary: _write_lines(temporary, lines))
-
-    def _log(self, entry: dict[str, float | bool | str]) -> None:
-        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(rounded) + "\n")
 
 
 def _weighted(values: dict[str, Tensor], weights: object) -> Tensor:
     """The sum that is lowered: the mean of each loss times its weight; the discriminators' own hinge has none."""
     return torch.stack([getattr(weights, name, 1.0) * value.mean() for name, value in values.items()]).sum()
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(line + "\n" for line in lines), "utf-8")
 
 
 def main() -> None:

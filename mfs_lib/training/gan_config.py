@@ -21,11 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.sface import SFace
-from mfs_lib.training.config import make_part
+from mfs_lib.training.config import make_part, read_settings
 from mfs_lib.training.teachers.generators import (
     GeneratorConfig,
     Kind,
@@ -133,13 +131,8 @@ def gan_experiment_from_dict(values: Mapping[str, Any], where: str = "experiment
     kind = check_kind(parts.get("teacher", "simswap"), where)
     network = parts.pop("network", {})
     usual = {"loss": _LOSSES[kind], "network": generator_config(kind, network, f"{where}: network"), **_DEFAULTS[kind]}
-    for name, default in (
-        ("data", FacesConfig()),
-        ("discriminator", DiscriminatorConfig()),
-        ("optimiser", OptimiserConfig()),
-    ):
-        usual.setdefault(name, default)
-    for name in _PARTS:
+    for name, part in _PARTS.items():
+        usual.setdefault(name, part())
         if name in parts:
             parts[name] = _part(name, usual[name], parts[name], where)
     generator = usual.pop("network")
@@ -180,12 +173,4 @@ def load_gan_experiment(path: Path) -> GanExperiment:
     Raises:
         ConfigError: no such file, or not a valid experiment.
     """
-    if not path.is_file():
-        raise ConfigError(f"there is no experiment {path}")
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} is not a mapping of settings")
-    return gan_experiment_from_dict(values, where=str(path))
+    return gan_experiment_from_dict(read_settings(path), where=str(path))

@@ -20,7 +20,7 @@ from mfs_lib.training.pools import describe
 from mfs_lib.training.prepare import Watched
 from mfs_lib.training.sampled import sampled_pool
 from mfs_lib.weights.models import load_sface
-from mfs_lib.weights.safe_io import write_atomically
+from mfs_lib.weights.safe_io import write_atomically, write_text
 
 WATCHED = 48
 """Pairs of people beside the training data that a run is looked at with."""
@@ -104,7 +104,7 @@ def prepare_faces(experiment: GanExperiment, folder: Path) -> tuple[Faces, Watch
             )
     else:
         built = _build(experiment)
-        write_atomically(note, lambda temporary: _write_text(temporary, settings))
+        write_text(note, settings)
         write_atomically(path, lambda temporary: torch.save(built, temporary))
     stored = torch.load(path, weights_only=True, mmap=True)
     faces = Faces(*stored["faces"])
@@ -112,7 +112,3 @@ def prepare_faces(experiment: GanExperiment, folder: Path) -> tuple[Faces, Watch
         raise InputError(f"{path} holds other pictures than it says: remove it, and it is made again")
     sources, target, truth = stored["watch"]
     return faces, Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, "utf-8")

@@ -31,7 +31,7 @@ from mfs_lib.training.sampled import sampled_pool, to_uint8
 from mfs_lib.training.teachers.interface import Teacher
 from mfs_lib.training.teachers.trained import TrainedTeacher, load_trained
 from mfs_lib.weights.models import load_sface
-from mfs_lib.weights.safe_io import load_weights, save_weights, write_atomically
+from mfs_lib.weights.safe_io import load_weights, save_weights, write_text
 
 PAIRS_SEED = 3_000_017
 """Of the pairs that the checkpoints swap: people whom neither training nor watching shows."""
@@ -220,12 +220,8 @@ def fit_from_run(run: Path, output: Path, config: QualityConfig) -> float:
         "calibration": [asdict(point) for point in calibrate(predicted, test.progress)],
     }  # fmt: skip
     save_quality(output, scorer, {name: json.dumps(value) for name, value in about.items()})
-    write_atomically(output.with_suffix(".json"), lambda temporary: _write(temporary, about))
+    write_text(output.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
     return found
-
-
-def _write(path: Path, about: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import time
 from functools import cached_property
@@ -31,6 +30,7 @@ from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, 
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.multiscale import MultiScaleHeads
 from mfs_lib.training.prepare import Pools, prepare
+from mfs_lib.training.runlog import forget_log_after, log_entry
 from mfs_lib.training.samples import write_samples
 from mfs_lib.weights.models import load_mobilenet_v2, load_sface
 from mfs_lib.weights.shipped import load_student
@@ -109,7 +109,7 @@ class Trainer:
         if (self.folder / "state.pt").is_file():
             self.resume()
         elif self.experiment.code_steps:
-            self._forget_log_after(-1)
+            forget_log_after(self.folder, -1)
             assert self.student.iin.code is not None  # checked with the experiment
             found = learn_code(
                 self.student.iin.code, self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
@@ -117,7 +117,7 @@ class Trainer:
             )  # fmt: skip
             self.average.load_state_dict(self.student.state_dict())
             known = explained_by_embedding(self.sampler.bank, self.pools.codes)
-            self._log({"step": 0, "code_explained": found, "embedding_explained": known})
+            log_entry(self.folder, {"step": 0, "code_explained": found, "embedding_explained": known})
             self.save()
 
     def _keep_code(self) -> None:
@@ -259,7 +259,7 @@ class Trainer:
             self.adversary.load_state_dict(state["adversary"])
             self.generator.set_state(state["generator"])
             self.step = state["step"]
-            self._forget_log_after(self.step)
+            forget_log_after(self.folder, self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:
         """Train to the last step, or until a time (seconds since the epoch)."""
@@ -270,21 +270,10 @@ class Trainer:
                 mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in values.items()}
                 bar.update()
                 if self.step % look_every == 0 or self.step == self.experiment.steps:
-                    self._log({"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
+                    log_entry(self.folder, {"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
                 if self.step % _CHECKPOINT_STEPS == 0:
                     self.save()
         self.save()
-
-    def _forget_log_after(self, step: int) -> None:
-        """Drop what a stopped run logged after its last checkpoint: those steps are made again."""
-        path = self.folder / "log.jsonl"
-        if path.is_file():
-            lines = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-            path.write_text("".join(line + "\n" for line in lines))
-
-    def _log(self, entry: dict[str, float]) -> None:
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps({k: round(v, 5) for k, v in entry.items()}) + "\n")
 
 
 def main() -> None:

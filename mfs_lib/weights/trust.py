@@ -19,7 +19,7 @@ from typing import Any
 
 from mfs_lib.errors import AssetError
 from mfs_lib.weights.manifest import UNKNOWN, Entry
-from mfs_lib.weights.safe_io import write_atomically
+from mfs_lib.weights.safe_io import write_text
 
 
 def check_agreement(wanted: Entry, cache: Path, *, agree: bool) -> None:
@@ -122,9 +122,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")

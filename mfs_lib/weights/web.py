@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mfs_lib.errors import AssetError
 from mfs_lib.weights.archives import LARGEST
 from mfs_lib.weights.manifest import UNKNOWN, Package
-from mfs_lib.weights.safe_io import write_atomically
+from mfs_lib.weights.safe_io import write_text
 
 TIMEOUT_SECONDS = 60
 _CHUNK = 1 << 20
@@ -195,10 +195,7 @@ def _notes(part: Path) -> Path:
 
 
 def _note(part: Path, content: dict[str, Any]) -> None:
-    def write(temporary: Path) -> None:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-
-    write_atomically(_notes(part), write)
+    write_text(_notes(part), json.dumps(content))
 
 
 def _resumable(address: str, part: Path, package: Package) -> dict[str, Any] | None:

@@ -16,7 +16,6 @@ from mfs_lib.evaluation.complexity.system import Part, Run, System
 from mfs_lib.networks import fsgan
 from mfs_lib.networks.deepfakes import DeepFakes
 from mfs_lib.networks.faceshifter import AEINet, AEINetConfig
-from mfs_lib.networks.faceshifter_aad import AADLayer
 from mfs_lib.networks.fsgan_segmentation import segmentation
 from mfs_lib.networks.fusion import MaskUpsampling
 from mfs_lib.networks.identity import IdentityFeatures, IdentityNetwork
@@ -27,7 +26,7 @@ from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig
 from mfs_lib.networks.mobilefsgan import MobileFSGAN
 from mfs_lib.networks.mobilefsgan_identity import MobileFSGANIdentity
 from mfs_lib.networks.sface import SFace
-from mfs_lib.networks.simswap import SimSwapGenerator, Style
+from mfs_lib.networks.simswap import SimSwapGenerator, style_layers
 from mfs_lib.weights.shipped import load_student
 
 _RELEASE = "the authors' release"
@@ -52,9 +51,6 @@ IDENTITY = Part(name="identity network (SE-IR)", build=IdentityNetwork, prepare=
 
 
 def _simswap(size: int, *, deep: bool) -> System:
-    def styles_of(network: SimSwapGenerator) -> Sequence[nn.Module]:
-        return [part for part in network.modules() if isinstance(part, Style)]
-
     def styles(network: SimSwapGenerator) -> Run:
         z = torch.zeros(1, 512)
         return lambda: network.styles(z)
@@ -68,16 +64,12 @@ def _simswap(size: int, *, deep: bool) -> System:
 
     return System(
         key=f"simswap-{size}", title=f"SimSwap {size}", size=size, facts=_RELEASE,
-        once=(IDENTITY, Part(name="styles", build=build, prepare=styles, only=styles_of)),
-        frame=(Part(name="generator", build=build, prepare=frame, without=styles_of),),
+        once=(IDENTITY, Part(name="styles", build=build, prepare=styles, only=style_layers)),
+        frame=(Part(name="generator", build=build, prepare=frame, without=style_layers),),
     )  # fmt: skip
 
 
 def _faceshifter(key: str, title: str, config: AEINetConfig, facts: str) -> System:
-    def of_the_person(network: AEINet) -> Sequence[nn.Module]:
-        layers = [part for part in network.modules() if isinstance(part, AADLayer)]
-        return [network.generator.start, *(part for layer in layers for part in (layer.gamma_id, layer.beta_id))]
-
     def styles(network: AEINet) -> Run:
         z = torch.zeros(1, config.aad.id_dim)
         return lambda: network.styles(z)
@@ -92,8 +84,8 @@ def _faceshifter(key: str, title: str, config: AEINetConfig, facts: str) -> Syst
     recogniser = Part(name="iresnet50", build=lambda: IResNet(layers=(3, 4, 14, 3)), prepare=_on(_picture(112)))
     return System(
         key=key, title=title, size=256, facts=facts,
-        once=(recogniser, Part(name="styles", build=build, prepare=styles, only=of_the_person)),
-        frame=(Part(name="AEI-Net", build=build, prepare=frame, without=of_the_person),),
+        once=(recogniser, Part(name="styles", build=build, prepare=styles, only=AEINet.identity_layers)),
+        frame=(Part(name="AEI-Net", build=build, prepare=frame, without=AEINet.identity_layers),),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mfs_lib.errors import InputError
-from mfs_lib.evaluation.pose import crop_landmarks
+from mfs_lib.faces.mesh import crop_landmarks
 from mfs_lib.networks.face_mesh import POINTS, FaceMesh
 
 Meshes = npt.NDArray[np.float64]

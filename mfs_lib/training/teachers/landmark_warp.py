@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfs_lib.errors import InputError
-from mfs_lib.faces.alignment import TEMPLATE
-from mfs_lib.faces.detection import Face
-from mfs_lib.faces.mesh import mesh_landmarks
+from mfs_lib.faces.mesh import crop_landmarks
 from mfs_lib.networks.face_mesh import FaceMesh
+from mfs_lib.training.sampled import to_uint8
 from mfs_lib.training.teachers.interface import Need, required_source, resized
 from mfs_lib.training.warp_swap import face_map, warp_swap
 from mfs_lib.weights.models import default_mesh
@@ -25,14 +24,10 @@ from mfs_lib.weights.models import default_mesh
 Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 
-_BOX = np.array([0.18, 0.12, 0.82, 0.96], np.float32)
-"""Where alignment puts the face in a crop, as fractions of its side."""
-
 
 def _pixels(images: Tensor) -> Image:
     """(B,3,S,S) in [0,1] -> (B,S,S,3) uint8."""
-    scaled = (images.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy())
+    return np.ascontiguousarray(to_uint8(images.detach().cpu()).permute(0, 2, 3, 1).numpy())
 
 
 class LandmarkWarp:
@@ -61,9 +56,7 @@ class LandmarkWarp:
             if given.shape != (len(crops), 468, 3):
                 raise InputError(f"{len(crops)} meshes (468,3) were expected, got {tuple(given.shape)}")
             return np.asarray(given.detach().cpu().numpy(), np.float32)
-        size = crops.shape[1]
-        where = Face(box=_BOX * size, score=1.0, points=(np.asarray(TEMPLATE) * size).astype(np.float32))
-        return np.stack([np.asarray(mesh_landmarks(crop, where, mesh=self._mesh), np.float32) for crop in crops])
+        return np.stack([crop_landmarks(crop, self._mesh) for crop in crops])
 
     def swap(
         self,

@@ -8,7 +8,7 @@ import torch
 
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.metrics.meshes import check_meshes, crop_meshes, in_unit
-from mfs_lib.evaluation.pose import crop_landmarks
+from mfs_lib.faces.mesh import crop_landmarks
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.weights.models import default_mesh
 
