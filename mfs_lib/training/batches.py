@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     face: Tensor  # (B, 1, S, S)
     source: IdentityFeatures
     free: int
+    alpha: Tensor  # (B,) how far to trust each truth (equation 4); 1 where it is one
 
     @property
     def known(self) -> int:
@@ -45,14 +46,15 @@ class Sampler:
         self.sampled, self.reverse, self.bank = sampled, reverse, bank
         self.generator = generator
 
-    def _draw(self, pool: Triplets, count: int) -> tuple[list[Tensor], Tensor]:
+    def _draw(self, pool: Triplets, count: int) -> tuple[list[Tensor], Tensor, Tensor]:
         index = torch.randint(0, len(pool), (count,), generator=self.generator)
         flip = torch.rand((count,), generator=self.generator) < 0.5
         pictures = []
         for part in (pool.target, pool.truth, pool.mask):
             picture = part[index].float() / 255
             pictures.append(torch.where(flip.view(-1, 1, 1, 1), picture.flip(3), picture))
-        return pictures, pool.source[index, flip.long()]
+        alpha = torch.ones(count) if pool.alpha is None else pool.alpha[index]
+        return pictures, pool.source[index, flip.long()], alpha
 
     def draw(self, size: int, counts: BatchConfig) -> Batch:
         """The next batch, so many of each kind, at a resolution that divides the pools'."""
@@ -61,13 +63,14 @@ class Sampler:
         if self.reverse is not None and counts.reverse:
             parts.append(self._draw(self.reverse, counts.reverse))
         if self.reverse is not None and counts.free:
-            (_, truth, mask), _ = self._draw(self.reverse, counts.free)  # untouched photographs
+            (_, truth, mask), _, alpha = self._draw(self.reverse, counts.free)  # untouched photographs
             strangers = torch.randint(0, len(self.bank), (counts.free,), generator=self.generator)
-            parts.append(([truth, truth, mask], strangers))
+            parts.append(([truth, truth, mask], strangers, alpha))
             free = counts.free
         target, truth, face = (torch.cat(column) for column in zip(*(p[0] for p in parts), strict=True))
         target, truth = _recolour([target, truth], self.generator)
         shrink = target.shape[-1] // size
         if shrink > 1:
             target, truth, face = (F.avg_pool2d(x, shrink) for x in (target, truth, face))
-        return Batch(target, truth, face, self.bank[torch.cat([p[1] for p in parts])], free)
+        source, alpha = torch.cat([p[1] for p in parts]), torch.cat([p[2] for p in parts])
+        return Batch(target, truth, face, self.bank[source], free, alpha)

@@ -6,23 +6,30 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Literal, get_args
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwapConfig
+from mfs_lib.training.settings import make_part, read_settings
+from mfs_lib.training.taught import ReweightingConfig
+from mfs_lib.training.teachers.loading import TeacherConfig, parse_teacher
+
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What the pools hold. `photos` names sets of the manifest; an empty list trains on sampled people alone."""
+    """What the pools hold. `photos` names sets of the manifest; an empty list trains on sampled people alone.
+
+    With a `seed` of their own, runs of many seeds learn from the same pools; without it, from the run's.
+    """
 
     size: int = 128
     people: int = 400
     triplets: int = 1000
     donors: int = 4
     photos: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class LossConfig:
     multiscale: float = 0.0
     per: float = 0.0
     adv: float = 0.0
+    per_squared: float = 0.0  # L_per as equation 3 has it
+    full_mask: float = 0.0  # equation 6 over all pixels, which the paper compares its weak loss with
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,10 @@ class StudentExperiment:
     batch: BatchConfig = field(default_factory=BatchConfig)
     identity_samples: int = 4  # pictures of a batch that the identity loss sees; 0 trains without that loss
     start: str = ""  # weights to begin from: a shipped student's name or a .safetensors file; without it, at random
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)  # whose swaps are learned; oracle: the exact ones
+    reweighting: ReweightingConfig = field(default_factory=ReweightingConfig)  # α of equation 4; the oracle has none
+    difference_gain: float = 6.0  # how much more of a reconstruction counts where truth and target differ; 0: all alike
+    precision: str = "32-true"  # or bf16-mixed: what autocast computes in
     code_steps: int = 0  # steps of `learn_code` before the first picture
     loss: LossConfig = field(default_factory=LossConfig)
     stages: tuple[StageConfig, ...] = (StageConfig(),)
@@ -111,36 +124,8 @@ class StudentExperiment:
 
 _PARTS: dict[str, type] = {
     "data": DataConfig, "batch": BatchConfig, "loss": LossConfig, "schedule": ScheduleConfig,
+    "reweighting": ReweightingConfig,
 }  # fmt: skip
-
-
-def _fits(value: object, default: object) -> bool:
-    """True where a value is of its default's kind; whole numbers do for fractions, truth values for neither."""
-    if isinstance(default, bool):
-        return isinstance(value, bool)
-    if default is None:
-        return isinstance(value, int | BatchConfig | LossConfig) and not isinstance(value, bool)
-    if isinstance(default, float | int):
-        kinds = int | float if isinstance(default, float) else int
-        return isinstance(value, kinds) and not isinstance(value, bool)
-    return isinstance(value, list | tuple) if isinstance(default, tuple) else isinstance(value, type(default))
-
-
-def make_part(kind: type, values: object, where: str) -> Any:
-    """A frozen dataclass from a mapping, checked; `where` begins the message.
-
-    Raises:
-        ConfigError: no mapping, an unknown key, or a value of another kind than its default.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: {values!r} is not a mapping of settings")
-    defaults = {f.name: getattr(kind(), f.name) for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(values) - set(defaults)):
-        raise ConfigError(f"{where}: unknown keys {unknown}; known are {sorted(defaults)}")
-    for key, value in values.items():
-        if not _fits(value, defaults[key]):
-            raise ConfigError(f"{where}: {key} can't be {value!r}; {defaults[key]!r} is its default")
-    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
 def _stage(values: Any, usual: LossConfig, where: str) -> StageConfig:
@@ -167,34 +152,27 @@ def experiment_from_dict(values: Mapping[str, Any], where: str = "experiment") -
             parts[name] = make_part(kind, parts[name], f"{where}: {name}")
     if "network" in parts:
         parts["network"] = MobileFaceSwapConfig.from_dict(parts["network"])
+    if "teacher" in parts:
+        parts["teacher"] = parse_teacher(parts["teacher"], where)
     if "stages" in parts:
         usual = parts.get("loss", LossConfig())
         parts["stages"] = tuple(_stage(s, usual, f"{where}: stages") for s in parts["stages"])
     result: StudentExperiment = make_part(StudentExperiment, parts, where)
+    _check(result, where)
+    return result
+
+
+def _check(result: StudentExperiment, where: str) -> None:
     if result.steps < 1 or any(stage.steps < 1 for stage in result.stages):
         raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")
     if any(stage.size < 32 or stage.size % 32 or result.data.size % stage.size for stage in result.stages):
         raise ConfigError(f"{where}: stage sizes must be multiples of 32 that divide the data's size")
     if result.code_steps and not result.network.code_dim:
         raise ConfigError(f"{where}: this network has no identity code to learn: set code_dim, or code_steps to 0")
-    return result
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The mapping of settings in an experiment's file.
-
-    Raises:
-        ConfigError: no such file, or no such mapping in it.
-    """
-    if not path.is_file():
-        raise ConfigError(f"there is no experiment {path}")
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} is not a mapping of settings")
-    return values
+    if result.precision not in get_args(Precision):
+        raise ConfigError(f"{where}: precision must be one of {get_args(Precision)}, got {result.precision!r}")
+    if result.difference_gain < 0:
+        raise ConfigError(f"{where}: difference_gain can't be negative, got {result.difference_gain}")
 
 
 def load_experiment(path: Path) -> StudentExperiment:

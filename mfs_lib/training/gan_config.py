@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.sface import SFace
-from mfs_lib.training.config import make_part, read_settings
+from mfs_lib.training.settings import make_part, read_settings
 from mfs_lib.training.teachers.generators import (
     GeneratorConfig,
     Kind,

@@ -41,12 +41,16 @@ class IdentityBank:
 
 @dataclass(frozen=True)
 class Triplets:
-    """Targets, truths, face masks (N, 3|3|1, S, S) uint8, and source indices: (N, 2) for unflipped and flipped targets."""
+    """Targets, truths, face masks (N, 3|3|1, S, S) uint8, and source indices: (N, 2) for unflipped and flipped targets.
+
+    With a teacher its swaps stand in the place of the truths, and `alpha` (N,) says how far each can be trusted.
+    """
 
     target: Tensor
     truth: Tensor
     mask: Tensor
     source: Tensor
+    alpha: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.target)

@@ -27,7 +27,8 @@ from mfs_lib.training.pools import (
     photo_sources,
     reverse_triplets,
 )
-from mfs_lib.training.sampled import sampled_pool, to_uint8
+from mfs_lib.training.sampled import sampled_people, sampled_pool, to_uint8
+from mfs_lib.training.taught import apply_teacher
 from mfs_lib.weights.models import load_mesh, load_sface
 
 _WATCHED = 48
@@ -78,7 +79,7 @@ def _photographs(experiment: StudentExperiment) -> tuple[list[Triplets], list[Te
     pools, sources = [], []
     for name in experiment.data.photos:
         photos: PhotoSet = load_photo_set(name, "train", experiment.data.size)
-        generator = np.random.default_rng(experiment.seed)
+        generator = np.random.default_rng(_seed(experiment))
         pools.append(reverse_triplets(photos, triangles.numpy(), donors=experiment.data.donors, generator=generator))
         sources.append(photo_sources(photos))
     return pools, sources
@@ -100,7 +101,7 @@ def _build(experiment: StudentExperiment) -> dict[str, object]:
     """Everything that is stored: tensors in plain lists, so that reading them back can run no code."""
     data, sface = experiment.data, load_sface()
     pool = sampled_pool(
-        people=data.people, count=data.triplets, size=data.size, seed=experiment.seed, processes=os.cpu_count() or 1
+        people=data.people, count=data.triplets, size=data.size, seed=_seed(experiment), processes=os.cpu_count() or 1
     )
     photos, pictures = _photographs(experiment)
     joint = _joined(photos, [len(p) for p in pictures], len(pool.sources))
@@ -116,15 +117,20 @@ def _fields(triplets: Triplets) -> list[Tensor]:
     return [triplets.target, triplets.truth, triplets.mask, triplets.source]
 
 
+def _seed(experiment: StudentExperiment) -> int:
+    return experiment.seed if experiment.data.seed is None else experiment.data.seed
+
+
 def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
-    """Pools of an experiment; built once, then read from `folder/pools.pt`.
+    """Pools of an experiment, with its teacher's swaps; built once, then read from `folder`.
 
     Raises:
         ConfigError: the folder holds pools that were built from other settings.
+        AssetError: a file of the teacher is missing or is none.
     """
     path = folder / "pools.pt"
     settings = json.dumps(
-        {"seed": experiment.seed, "world": file_digest(MODEL_FILE), **asdict(experiment.data)}, sort_keys=True
+        {**asdict(experiment.data), "seed": _seed(experiment), "world": file_digest(MODEL_FILE)}, sort_keys=True
     )
     note = folder / "pools.json"
     if path.is_file():
@@ -142,4 +148,10 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     reverse = Triplets(*stored["reverse"]) if stored["reverse"] else None
     sources, target, truth = stored["watch"]
     watch = Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
-    return Pools(Triplets(*stored["sampled"]), reverse, IdentityBank(*stored["bank"]), stored["codes"], watch)
+    bank = IdentityBank(*stored["bank"])
+    data, seed = experiment.data, _seed(experiment)
+    sampled = apply_teacher(
+        Triplets(*stored["sampled"]), bank, experiment.teacher, experiment.reweighting, folder=folder,
+        sources=lambda: sampled_people(people=data.people, size=data.size, seed=seed, processes=os.cpu_count() or 1),
+    )  # fmt: skip
+    return Pools(sampled, reverse, bank, stored["codes"], watch)

@@ -61,11 +61,22 @@ def code_scale(model: MorphableModel, regions: int) -> tuple[Tensor, Tensor]:
     return scales[0], scales[1]
 
 
+def _people_chunks(people: int) -> list[tuple[int, int]]:
+    return [(i, len(part)) for i, part in enumerate(torch.split(torch.arange(people), CHUNK))]
+
+
+def sampled_people(*, people: int, size: int, seed: int, processes: int = 1) -> Tensor:
+    """The sources (2P, 3, S, S) uint8 of the `sampled_pool` with the same settings, drawn again."""
+    drawn = draw(
+        partial(_people, seed=seed, size=size), _people_chunks(people), processes=processes, label="sampled people"
+    )
+    return torch.from_numpy(np.concatenate(drawn[-2:]))
+
+
 def sampled_pool(*, people: int, count: int, size: int, seed: int, processes: int = 1) -> SampledPool:
     """`count` sampled targets, each with the exact swap of one of `people` sampled people."""
-    chunks = [(i, len(part)) for i, part in enumerate(torch.split(torch.arange(people), CHUNK))]
     shape, texture, group, first, second = draw(
-        partial(_people, seed=seed, size=size), chunks, processes=processes, label="sampled people"
+        partial(_people, seed=seed, size=size), _people_chunks(people), processes=processes, label="sampled people"
     )
     index = torch.randint(0, people, (count,), generator=chunk_generator(seed, "owners", 0))
     work = [(i, (shape[o], texture[o], group[o])) for i, o in enumerate(x.numpy() for x in torch.split(index, CHUNK))]

@@ -26,7 +26,9 @@ from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
 from mfs_lib.training.adversarial import Adversary, middle
 from mfs_lib.training.batches import Batch, Sampler
+from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
+from mfs_lib.training.distillation_losses import full_mask_loss, perceptual_to_teacher
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.multiscale import MultiScaleHeads
 from mfs_lib.training.prepare import Pools, prepare
@@ -37,6 +39,8 @@ from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
 _PERCEPTUAL_TAPS = 3
+_FROM_TEACHER = ("rec", "raw", "laplacian", "multiscale", "per", "per_squared")
+"""Losses that α weighs: they compare with the teacher's picture."""
 
 
 def freeze_norms(network: nn.Module) -> None:
@@ -81,6 +85,7 @@ class Trainer:
         self.parameters = [*self.student.parameters(), *self.heads.parameters()]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
+        self.detector = CollapseDetector()
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -128,8 +133,8 @@ class Trainer:
     def losses(self, batch: Batch, out: SwapOutput, levels: list[Tensor], stage: StageConfig) -> dict[str, Tensor]:
         """Every loss of a batch in a stage, unweighted, as scalars."""
         samples = self.experiment.identity_samples if stage.identity_samples is None else stage.identity_samples
-        known = batch.known
-        weight = losses.difference_weight(batch.target, batch.truth)[:known]
+        known, wanted = batch.known, self._weights(stage)
+        weight = losses.difference_weight(batch.target, batch.truth, self.experiment.difference_gain)[:known]
         face, truth = batch.face[:known], batch.truth[:known]
         values = {
             "rec": losses.reconstruction_loss(out.result[:known], truth, weight),
@@ -138,19 +143,21 @@ class Trainer:
             "mask": losses.mask_loss(out.mask, batch.face),
             "cover": losses.cover_loss(out.mask, batch.face),
         }
-        wanted = self._weights(stage)
         if wanted.multiscale:
             values["multiscale"] = self.heads.loss([x[:known] for x in levels], truth, face, weight)
+        if wanted.full_mask:
+            values["full_mask"] = full_mask_loss(out.mask, batch.face)
         if samples:
             values["id"] = self._identity(batch, out.result, samples)
-        if wanted.per:
-            values["per"] = self._perceptual(out.result[:known], truth)
+        if wanted.per or wanted.per_squared:
+            values |= self._perceptual(out.result[:known], truth, wanted)
         if wanted.adv:
             values["adv"] = self.adversary.loss(out.result)
         if batch.free:
             values["tone"] = losses.tone_loss(out.result[known:], batch.target[known:], batch.face[known:])
             values["background"] = losses.background_loss(out.result[known:], batch.target[known:], batch.face[known:])
-        return {name: value.mean() for name, value in values.items()}
+        alpha = batch.alpha[:known]
+        return {name: (alpha * value if name in _FROM_TEACHER else value).mean() for name, value in values.items()}
 
     def _identity(self, batch: Batch, result: Tensor, samples: int) -> Tensor:
         """Identity loss of all pictures without truth and of some with it."""
@@ -165,10 +172,12 @@ class Trainer:
         """Loaded by the first stage that wants it."""
         return load_mobilenet_v2()
 
-    def _perceptual(self, result: Tensor, truth: Tensor) -> Tensor:
+    def _perceptual(self, result: Tensor, truth: Tensor, weights: LossConfig) -> dict[str, Tensor]:
         with torch.no_grad():
-            wanted = self._perception(middle(truth), taps=_PERCEPTUAL_TAPS)
-        return losses.perceptual_loss(self._perception(middle(result), taps=_PERCEPTUAL_TAPS), wanted)
+            theirs = self._perception(middle(truth), taps=_PERCEPTUAL_TAPS)
+        mine = self._perception(middle(result), taps=_PERCEPTUAL_TAPS)
+        values = {"per": losses.perceptual_loss(mine, theirs)} if weights.per else {}
+        return values | ({"per_squared": perceptual_to_teacher(mine, theirs)} if weights.per_squared else {})
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step; returns the unweighted losses."""
@@ -194,7 +203,9 @@ class Trainer:
         self.step += 1
         measured = {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
         if weights.adv:
-            measured["discriminator"] = self.adversary.learn(out.result[: batch.known], batch.truth[: batch.known])
+            # Where the truth is known nothing but how they were made tells the two apart; a teacher's picture isn't real.
+            real = batch.truth if self.experiment.teacher.name == "oracle" else batch.target
+            measured["discriminator"] = self.adversary.learn(out.result[: batch.known], real[: batch.known])
         return measured
 
     @torch.no_grad()
@@ -209,19 +220,24 @@ class Trainer:
 
     @torch.no_grad()
     def look(self) -> dict[str, float]:
-        """What the averaged student does on pictures it never trains on: the collapse detector."""
+        """What the averaged student does on pictures it never trains on; tells the collapse detector."""
         stage, _ = self._stage()
         watched = self.pools.watch.at(stage.size)
         result = self.average(watched.target, watched.source).result
-        seen = self.sface(arcface_view(result)).embedding
-        own = self.sface(arcface_view(watched.target)).embedding
+        seen, own = (self.sface(arcface_view(x)).embedding for x in (result, watched.target))
         write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
         source = watched.source.embedding
+        change = (result - watched.target).abs().mean((1, 2, 3))
+        self.detector.add(
+            take_look(self.step / self.experiment.steps, result=seen, source=source, target=own, change=change)
+        )
+        last = self.detector.looks[-1]
         retrieved = (seen @ source.T).argmax(1) == torch.arange(len(seen))
         return {
-            "cos_source": float((seen * source).sum(1).mean()),
-            "cos_target": float((seen * own).sum(1).mean()),
-            "cos_source_of_target": float((own * source).sum(1).mean()),
+            "cos_source": last.cos_source,
+            "cos_target": last.cos_target,
+            "cos_source_of_target": last.cos_before,
+            "collapsed": self.detector.collapsed,
             "error_ratio": losses.error_ratio(result, watched.target, watched.truth),
             "error_ratio_taught": self._error_taught(stage.size, len(result)),
             "retrieval": float(retrieved.float().mean()),
@@ -241,7 +257,7 @@ class Trainer:
         state = {
             "student": self.student.state_dict(), "heads": self.heads.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(), "adversary": self.adversary.state_dict(),
-            "generator": self.generator.get_state(), "step": self.step,
+            "generator": self.generator.get_state(), "step": self.step, "detector": self.detector.state_dict(),
         }  # fmt: skip
         partial = self.folder / "state.partial"
         torch.save(state, partial)
@@ -259,6 +275,7 @@ class Trainer:
             self.adversary.load_state_dict(state["adversary"])
             self.generator.set_state(state["generator"])
             self.step = state["step"]
+            self.detector.load_state_dict(state["detector"])
             forget_log_after(self.folder, self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:

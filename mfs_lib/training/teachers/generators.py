@@ -12,7 +12,7 @@ from mfs_lib.errors import ConfigError
 from mfs_lib.networks.faceshifter import AEINet, AEINetConfig
 from mfs_lib.networks.faceshifter_aad import AADOptions
 from mfs_lib.networks.simswap import SimSwapGenerator
-from mfs_lib.training.config import make_part
+from mfs_lib.training.settings import make_part
 
 Kind = Literal["simswap", "faceshifter"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from mfs_lib.errors import ConfigError
-from mfs_lib.training.config import make_part
+from mfs_lib.training.settings import make_part
 from mfs_lib.training.teachers.interface import Teacher
 from mfs_lib.training.teachers.landmark_warp import LandmarkWarp
 from mfs_lib.training.teachers.official_simswap import NAME as OFFICIAL
 from mfs_lib.training.teachers.official_simswap import OfficialSimSwap
 from mfs_lib.training.teachers.oracle import Oracle
+from mfs_lib.training.teachers.shipped import SHIPPED_TEACHERS, shipped_file
 from mfs_lib.training.teachers.trained import load_trained
 
-NAMES = ("oracle", "warp", OFFICIAL)
-"""Teachers that need no file of their own; any other is a .safetensors file."""
+NAMES = ("oracle", "none", "warp", OFFICIAL, *SHIPPED_TEACHERS)
+"""Teachers that an experiment needs to name no file for; any other is a .safetensors file."""
 
 
 @dataclass(frozen=True)
@@ -73,4 +74,6 @@ def load_teacher(teacher: TeacherConfig | str, *, device: torch.device | str = "
         return LandmarkWarp(locality=config.locality)
     if config.name == OFFICIAL:
         return OfficialSimSwap.load(device=device)
+    if config.name in SHIPPED_TEACHERS:
+        return replace(load_trained(shipped_file(config.name), device=device), name=config.name)
     return load_trained(Path(config.name), device=device)
