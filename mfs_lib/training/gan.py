@@ -14,6 +14,7 @@ Run again with the same folder, it resumes, and ends in the same weights as with
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -27,6 +28,7 @@ from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.morphable.model import MODEL_FILE
 from mfs_lib.runinfo import file_digest
+from mfs_lib.training.averaging import update_average
 from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.gan_config import GanExperiment, load_gan_experiment
 from mfs_lib.training.gan_data import Faces, prepare_faces
@@ -58,6 +60,7 @@ class GanTrainer:
         self.rival = torch.optim.Adam(self.game.discriminators.parameters(), lr=optimiser.lr_discriminator, betas=betas)
         self.random = torch.Generator().manual_seed(experiment.seed)
         self.detector = CollapseDetector()
+        self.average = copy.deepcopy(self.game.generator).requires_grad_(False)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -83,6 +86,7 @@ class GanTrainer:
             self.rival.zero_grad(set_to_none=True)
             _weighted(rivals, weights).backward()  # type: ignore[no-untyped-call]
             self.rival.step()
+        update_average(self.average, game.generator, self.experiment.ema, self.step)
         self.step += 1
         if not math.isfinite(total.item()):
             raise ConfigError(f"training diverged at step {self.step}: lower the learning rates of the experiment")
@@ -93,10 +97,10 @@ class GanTrainer:
 
     @torch.no_grad()
     def results(self, target: Tensor, embedding: Tensor) -> Tensor:
-        """What the generator makes of targets (N,3,S,S) for identities (N,E), a few at a time, in eval mode."""
-        self.game.generator.eval()
+        """What the averaged generator makes of targets (N,3,S,S) for identities (N,E), a few at a time, in eval mode."""
+        self.average.eval()
         pairs = zip(target.split(_LOOKED_AT), embedding.split(_LOOKED_AT), strict=True)  # type: ignore[no-untyped-call]
-        return torch.cat([render(self.game.generator, t, z) for t, z in pairs]).clamp(0, 1)
+        return torch.cat([render(self.average, t, z) for t, z in pairs]).clamp(0, 1)
 
     @torch.no_grad()
     def look(self) -> dict[str, float | bool | str]:
@@ -138,14 +142,15 @@ class GanTrainer:
             "data_morphable_sha256": file_digest(MODEL_FILE),
         }  # fmt: skip
         save_teacher(
-            path, self.game.generator, experiment.network, crop_size=experiment.data.size, progress=self.progress,
+            path, self.average, experiment.network, crop_size=experiment.data.size, progress=self.progress,
             metadata=about,
         )  # fmt: skip
 
     def save(self) -> None:
         """Everything needed to go on, under its final name only when complete."""
         state = {
-            "generator": self.game.generator.state_dict(), "discriminators": self.game.discriminators.state_dict(),
+            "generator": self.game.generator.state_dict(), "average": self.average.state_dict(),
+            "discriminators": self.game.discriminators.state_dict(),
             "optimiser": self.optimiser.state_dict(), "rival": self.rival.state_dict(),
             "random": self.random.get_state(), "detector": self.detector.state_dict(), "step": self.step,
             "network": json.dumps(plain_config(self.experiment.network)),
@@ -165,6 +170,7 @@ class GanTrainer:
         if state["network"] != json.dumps(plain_config(self.experiment.network)):
             raise ConfigError(f"{self.folder} holds a run of another network: choose a new run folder")
         self.game.generator.load_state_dict(state["generator"])
+        self.average.load_state_dict(state["average"])
         self.game.discriminators.load_state_dict(state["discriminators"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rival.load_state_dict(state["rival"])

@@ -93,6 +93,9 @@ class GanExperiment:
     warm_up: int = (
         0  # steps at first that only reconstruct: a short training can't find the picture beside the identity
     )
+    ema: float = (
+        0.0  # of the generator that is looked at and kept: a mean over about 1 / (1 - ema) steps; 0 keeps the last
+    )
     steps: int = 1000
     checkpoints: int = 20  # generators kept along the way, evenly spaced, the last at the end
 
@@ -156,6 +159,7 @@ def _check(experiment: GanExperiment, where: str) -> None:
         "a warm_up reconstructs: it must end before the last step, and rec needs a weight": experiment.warm_up > 0
         and (experiment.warm_up >= experiment.steps or not experiment.loss.rec),
         "same is a share between 0 and 1": not 0 <= experiment.same <= 1,
+        "ema lies between 0 and 1": not 0 <= experiment.ema < 1,
         "there must be a discriminator at one scale at least": discriminator.scales < 1,
         f"match_from lies between 0 and {len(discriminator.channels) - 1}": not (
             0 <= experiment.match_from < len(discriminator.channels)

@@ -25,6 +25,7 @@ from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
 from mfs_lib.training.adversarial import Adversary, middle
+from mfs_lib.training.averaging import update_average
 from mfs_lib.training.batches import Batch, Sampler
 from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
@@ -199,7 +200,7 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, self.experiment.clip)
         self.optimiser.step()
-        self._update_average()
+        update_average(self.average, self.student, self.experiment.ema, self.step)
         self.step += 1
         measured = {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
         if weights.adv:
@@ -207,16 +208,6 @@ class Trainer:
             real = batch.truth if self.experiment.teacher.name == "oracle" else batch.target
             measured["discriminator"] = self.adversary.learn(out.result[: batch.known], real[: batch.known])
         return measured
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.experiment.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_([*self.average.parameters()], [*self.student.parameters()], 1 - decay)
-        for kept, new in zip(self.average.buffers(), self.student.buffers(), strict=True):
-            if kept.dtype.is_floating_point:
-                kept.lerp_(new, 1 - decay)
-            else:
-                kept.copy_(new)
 
     @torch.no_grad()
     def look(self) -> dict[str, float]:

@@ -40,6 +40,7 @@ from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import write_atomically
 
 _BATCH = 25
+_LEAST_MEAN = 1e-3  # a teacher that moves nobody is not to be made up for
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,16 @@ class ReweightingConfig:
     quality     α has Q, read from the file `scorer`; without a file there is no Q
     scorer      a .safetensors file that ``mfs_lib.training.quality`` wrote, or ""
     constant    every triplet gets the mean α: the same total weight, nothing told apart (not in the paper)
+    normalise   α is divided by its mean over the triplets, so that the λ of equation 7 mean the same whatever the
+                cosines of a recogniser are worth: SFace's of two pictures of a person are about half of ArcFace's
+                (not in the paper)
     """
 
     identity: bool = True
     quality: bool = True
     scorer: str = ""
     constant: bool = False
+    normalise: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def alpha_of(taught: Taught, config: ReweightingConfig) -> Tensor:
     """α (N,) of equation 4 as an experiment wants it."""
     quality = taught.quality if config.quality else torch.ones_like(taught.quality)
     alpha = reweighting(taught.source, taught.identity, quality) if config.identity else quality.clone()
+    if config.normalise:
+        alpha = alpha / alpha.mean().clamp(min=_LEAST_MEAN)
     return alpha.mean().expand(len(alpha)).clone() if config.constant else alpha
 
 
