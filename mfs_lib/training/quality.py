@@ -5,7 +5,7 @@ the share of the training that its checkpoint had completed (L2 loss, as in the 
 rank correlation of predicted and true share is measured (Spearman), and for each checkpoint the mean prediction, which a
 calibration plot shows. Both go into the file's header and into FILE.json.
 
-    scorer = load_quality(path)
+    scorer = load_quality(path)  # or load_quality("faceshifter_64"), which comes with the package
     q = score_images(scorer, teacher_output)  # (B,) in [0,1]
 """
 
@@ -29,6 +29,7 @@ from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.training.pools import describe
 from mfs_lib.training.sampled import sampled_pool, to_uint8
 from mfs_lib.training.teachers.interface import Teacher
+from mfs_lib.training.teachers.shipped import SHIPPED_TEACHERS, shipped_file
 from mfs_lib.training.teachers.trained import TrainedTeacher, load_trained
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import load_weights, save_weights, write_text
@@ -184,12 +185,13 @@ def save_quality(path: Path, scorer: QualityScorer, metadata: Mapping[str, str] 
     save_weights(path, scorer.state_dict(), {**(metadata or {}), "network": "quality", "width": str(scorer.width)})
 
 
-def load_quality(path: Path, *, device: torch.device | str = "cpu") -> QualityScorer:
-    """Q from its file, in eval mode and frozen.
+def load_quality(name: Path | str, *, device: torch.device | str = "cpu") -> QualityScorer:
+    """Q from its file, or that of a shipped teacher by the teacher's name; in eval mode and frozen.
 
     Raises:
         AssetError: the file is missing or damaged, or holds something else.
     """
+    path = shipped_file(str(name), "quality") if str(name) in SHIPPED_TEACHERS else Path(name)
     if not path.is_file():
         raise AssetError(f"there is no quality scorer {path}: fit one ('python -m mfs_lib.training.quality RUN')")
     state, metadata = load_weights(path)
@@ -203,25 +205,36 @@ def load_quality(path: Path, *, device: torch.device | str = "cpu") -> QualitySc
     return scorer.eval().requires_grad_(False).to(device)
 
 
-def fit_from_run(run: Path, output: Path, config: QualityConfig) -> float:
-    """Fit Q to the checkpoints of a teacher's run and write it; returns the held-out rank correlation."""
+def label_run(run: Path, config: QualityConfig) -> tuple[Labelled, Labelled]:
+    """What the checkpoints of a teacher's run make of sampled pairs: pictures to learn from and pictures to test with."""
     teachers = snapshots(run)
     size, processes = teachers[0].crop_size, os.cpu_count() or 1
     pool = sampled_pool(people=config.pairs, count=config.pairs, size=size, seed=PAIRS_SEED, processes=processes)
     embedding = describe(pool.sources[pool.triplets.source[:, 0]], load_sface()).embedding
     target = pool.triplets.target.float() / 255
     data = label([(teacher, teacher.progress) for teacher in teachers], target, embedding)
-    train, test = split_pairs(data, config.held_out, torch.Generator().manual_seed(config.seed))
+    return split_pairs(data, config.held_out, torch.Generator().manual_seed(config.seed))
+
+
+def fit_and_test(train: Labelled, test: Labelled, config: QualityConfig, output: Path) -> float:
+    """Fit Q, write it with what the held-out pictures say of it, and return their rank correlation."""
     scorer = fit_quality(train, config)
     predicted = score_images(scorer, test.pictures)
     found = rank_correlation(predicted, test.progress)
     about = {
-        "spearman": found, "held_out_pictures": len(test), "checkpoints": len(teachers), "config": asdict(config),
+        "spearman": found, "held_out_pictures": len(test), "checkpoints": len(torch.unique(test.progress)),
+        "config": asdict(config),
         "calibration": [asdict(point) for point in calibrate(predicted, test.progress)],
     }  # fmt: skip
     save_quality(output, scorer, {name: json.dumps(value) for name, value in about.items()})
     write_text(output.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
     return found
+
+
+def fit_from_run(run: Path, output: Path, config: QualityConfig) -> float:
+    """Fit Q to the checkpoints of a teacher's run and write it; returns the held-out rank correlation."""
+    train, test = label_run(run, config)
+    return fit_and_test(train, test, config, output)
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ from mfs_lib.training.quality import load_quality, score_images
 from mfs_lib.training.sampled import to_uint8
 from mfs_lib.training.teachers.interface import Teacher
 from mfs_lib.training.teachers.loading import TeacherConfig, load_teacher
+from mfs_lib.training.teachers.shipped import SHIPPED_TEACHERS, Part, shipped_file
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import write_atomically
 
@@ -102,14 +103,16 @@ def ask(teacher: Teacher, questions: Questions, scorer: str) -> Taught:
         found.append(sface(arcface_view(result)).embedding)
         pictures.append(to_uint8(result))
     swapped = torch.cat(pictures)
-    quality = score_images(load_quality(Path(scorer)), swapped) if scorer else torch.ones(len(swapped))
+    quality = score_images(load_quality(scorer), swapped) if scorer else torch.ones(len(swapped))
     return Taught(swapped, questions.embedding[triplets.source[:, 0]], torch.cat(found), quality)
 
 
 def _key(teacher: TeacherConfig, scorer: str) -> str:
     """Differs wherever a teacher or a scorer would say something else."""
-    files = {name: file_digest(Path(name)) for name in (teacher.name, scorer) if name and Path(name).is_file()}
-    text = json.dumps({"teacher": asdict(teacher), "scorer": scorer, "files": files}, sort_keys=True)
+    parts: tuple[tuple[str, Part], ...] = ((teacher.name, "teacher"), (scorer, "quality"))
+    files = [shipped_file(name, part) if name in SHIPPED_TEACHERS else Path(name) for name, part in parts]
+    digests = [file_digest(file) for file in files if file.is_file()]
+    text = json.dumps({"teacher": asdict(teacher), "scorer": scorer, "files": digests}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

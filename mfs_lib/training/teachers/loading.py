@@ -68,6 +68,8 @@ def load_teacher(teacher: TeacherConfig | str, *, device: torch.device | str = "
         AssetError: its file is missing or is none of a teacher's; the message says what to do.
     """
     config = parse_teacher(teacher, "load_teacher") if isinstance(teacher, str) else teacher
+    if config.name == "none":
+        raise ConfigError("'teacher: none' is no teacher: such a student learns without one (training.taught)")
     if config.name == "oracle":
         return Oracle()
     if config.name == "warp":

@@ -33,7 +33,7 @@ def test_every_kind_is_a_teacher(tmp_path: Path) -> None:
     assert [t.name for t in teachers] == ["oracle", "warp", str(file)]
     assert [t.need for t in teachers] == ["truth", "source_face", "source_face or embedding"]
     assert isinstance(teachers[2], TrainedTeacher)
-    assert NAMES == ("oracle", "warp", "simswap-224")
+    assert NAMES == ("oracle", "none", "warp", "simswap-224", "faceshifter_64", "simswap_64")
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,9 @@ def test_official_weights_that_are_not_there_say_how_to_get_them(
     monkeypatch.delenv("MFS_MIRROR", raising=False)
     with pytest.raises(AssetError, match="mfs fetch simswap-224 simswap-arcface --agree"):
         load_teacher("simswap-224")
+
+
+def test_no_teacher_cannot_be_asked() -> None:
+    assert parse_teacher("none").name == "none"
+    with pytest.raises(ConfigError, match="learns without one"):
+        load_teacher("none")
