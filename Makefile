@@ -29,7 +29,7 @@ endif
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  variables: PROFILE=smoke|mini|paper (now: $(PROFILE)), VENV (now: $(VENV)), ARGS (passed on by world and student)"
+	@echo "  variables: PROFILE=smoke|mini|paper (now: $(PROFILE)), VENV (now: $(VENV)), ARGS (passed on by results, world, student)"
 
 # --- environment ------------------------------------------------------------------------------------------------------
 $(VENV)/.lock: requirements.lock requirements-torch.txt
@@ -95,8 +95,8 @@ evaluate: $(READY) $(ASSETS)  ## measure the face world, the shipped student and
 	$(PY) -m mfs_lib.evaluation.student_report
 	$(PY) -m mfs_lib.evaluation.mask_heads
 
-results: $(READY)  ## print the recorded results as tables
-	$(PY) -m mfs_lib.results
+results: $(READY) $(ASSETS)  ## run what is missing of Table 2 (hours; resumes), print all results (ARGS=--print: only that)
+	$(PY) -m mfs_lib.cli results $(ARGS)
 
 world: $(READY)  ## rebuild the face world from its photographs
 	$(PY) -m mfs_lib.faces.morphable.build $(ARGS)

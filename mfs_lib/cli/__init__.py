@@ -17,6 +17,7 @@ from typing import Any
 from mfs_lib import __version__
 from mfs_lib.cli.complexity import add_complexity
 from mfs_lib.cli.evaluate import add_evaluate
+from mfs_lib.cli.results import add_results
 from mfs_lib.cli.swap import add_swap
 from mfs_lib.cli.weights import add_convert, add_fetch
 from mfs_lib.errors import MfsError
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_swap, add_fetch, add_convert, add_complexity, add_evaluate):
+    for add in (add_swap, add_fetch, add_convert, add_complexity, add_evaluate, add_results):
         _add_common(add(commands))
     return parser
 

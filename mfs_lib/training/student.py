@@ -148,7 +148,7 @@ class Trainer:
             values["multiscale"] = self.heads.loss([x[:known] for x in levels], truth, face, weight)
         if wanted.full_mask:
             values["full_mask"] = full_mask_loss(out.mask, batch.face)
-        if samples:
+        if samples and wanted.id:
             values["id"] = self._identity(batch, out.result, samples)
         if wanted.per or wanted.per_squared:
             values |= self._perceptual(out.result[:known], truth, wanted)

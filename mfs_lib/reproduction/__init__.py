@@ -1,0 +1,1 @@
+"""What the book reports of the paper: teachers, the quality scorer, ablations; it trains, judges and draws."""
