@@ -40,7 +40,7 @@ from mfs_lib.training.teachers.shipped import is_shipped
 from mfs_lib.training.teachers.trained import TrainedTeacher
 from mfs_lib.weights.shipped import SHIPPED_FOLDER, SHIPPED_STUDENTS, Student, load_student
 
-TABLE2_FOLDER = SHIPPED_FOLDER.parent / "data" / "table2"
+TABLE2_FOLDER = SHIPPED_FOLDER / "table2"
 """Where the students of the rows of Table 2 lie."""
 
 EXPERIMENTS = Path("experiments/table2")
