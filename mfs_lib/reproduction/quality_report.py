@@ -98,7 +98,8 @@ def examination_metrics(answers: Answers, scored: Scored, scorer: QualityScorer)
     rank = bootstrap(lambda i: spearman(q[:, i].ravel(), true[:, i].ravel()), len(few))
     error = bootstrap(lambda i: float(np.abs(q[:, i] - true[:, i]).mean()), len(few))
     single = {name: table[0] for name, table in final.weights.items()}
-    facts = pairs.fact_columns()
+    facts, target = pairs.fact_columns(), weights_of(pairs.target, pairs, scorer)
+    same = bootstrap(lambda i: spearman(single["q"][i], target["q"][i]), len(pairs))
     return (
         *estimate_rows("progress_by_q", rank, "rank correlation of Q and true progress, unseen pairs", q.size),
         *estimate_rows(
@@ -106,10 +107,13 @@ def examination_metrics(answers: Answers, scored: Scored, scorer: QualityScorer)
         ),
         *within_teacher(final, facts),
         *fact_correlations(final, facts),
+        *estimate_rows(
+            "q_by_target", same, "rank correlation of Q of the swap and Q of the untouched target", len(pairs)
+        ),
         *across_checkpoints(scored),
         *means("final", single, "the final teacher's swaps"),
         *means("truth", weights_of(pairs.truth, pairs, scorer), "the exact swaps"),
-        *means("target", weights_of(pairs.target, pairs, scorer), "the untouched targets"),
+        *means("target", target, "the untouched targets"),
     )
 
 

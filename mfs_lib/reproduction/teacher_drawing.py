@@ -22,7 +22,7 @@ PANELS = {
     "retrieval, %": {"retrieval": ""},
     "error to the truth, grey levels": {"error": ""},
 }
-LEVELS = {"oracle": ("the truth's", ":"), "target": ("doing nothing's", "--")}
+LEVELS = {"oracle": ("exact swap", ":"), "target": ("doing nothing", "--")}
 """Records whose values are drawn as lines, and how."""
 
 

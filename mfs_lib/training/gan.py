@@ -6,36 +6,40 @@ Run again with the same folder, it resumes, and ends in the same weights as with
 |-------------------------------|-------------------------------------------------------------------------------------|
 | checkpoints/NNNNNNN.safetensors | the generator after so many steps, a teacher each; the quality scorer learns from them |
 | teacher.safetensors           | the last of them, when the run is done                                                |
-| log.jsonl                     | losses, and what the swap does to pairs that it never trains on (collapse detector)   |
+| log.jsonl, tensorboard        | losses, and what the swap does to pairs that it never trains on (collapse detector)   |
 | samples_NNNNNN.png            | source, target, exact swap and result of some of these pairs                          |
 | state.pt, pools.pt            | what is needed to go on                                                               |
+
+Several processes (`torchrun`, see ``mfs_lib.training.devices``) train one generator; each draws its own batches.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import math
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
+from torch import Tensor, nn
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.morphable.model import MODEL_FILE
+from mfs_lib.networks.sface import SFace
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.averaging import update_average
 from mfs_lib.training.collapse import CollapseDetector, take_look
+from mfs_lib.training.devices import Devices, InFloat32, as_float32
 from mfs_lib.training.gan_config import GanExperiment, load_gan_experiment
 from mfs_lib.training.gan_data import Faces, prepare_faces
 from mfs_lib.training.gan_systems import GAMES
+from mfs_lib.training.loop import Rhythm, read_arguments, train
 from mfs_lib.training.losses import error_ratio
 from mfs_lib.training.prepare import Watched
-from mfs_lib.training.runlog import forget_log_after, log_entry
+from mfs_lib.training.runlog import forget_log_after
 from mfs_lib.training.samples import write_samples
 from mfs_lib.training.teachers.generators import plain_config, render
 from mfs_lib.training.teachers.trained import save_teacher
@@ -49,43 +53,55 @@ _LOOKED_AT = 16  # pictures of a batch when a run is looked at
 
 
 class GanTrainer:
-    """A run: networks, optimisers, data and where it stands."""
+    """A run: networks, optimisers, data and where it stands. Without `devices` it is one process on the CPU."""
 
-    def __init__(self, experiment: GanExperiment, faces: Faces, watch: Watched, folder: Path) -> None:
+    def __init__(
+        self, experiment: GanExperiment, faces: Faces, watch: Watched, folder: Path, devices: Devices | None = None
+    ) -> None:
         torch.manual_seed(experiment.seed)
+        self.devices = devices or Devices(experiment.precision)
         self.experiment, self.folder, self.faces, self.watch = experiment, folder, faces, watch
         self.game = GAMES[experiment.teacher](experiment, load_sface())
+        for network in (self.game.generator, self.game.discriminators, self.game.sface):
+            self.devices.place(network)
+        if self.devices.mixed:  # landmarks are placed on the pictures, and who is seen is judged: that needs all digits
+            self.game.generator.register_forward_hook(lambda network, inputs, output: as_float32(output))
+            self.game.sface = cast(SFace, InFloat32(self.game.sface))
         optimiser, betas = experiment.optimiser, (experiment.optimiser.betas[0], experiment.optimiser.betas[1])
         self.optimiser = torch.optim.Adam(self.game.generator.parameters(), lr=optimiser.lr, betas=betas)
         self.rival = torch.optim.Adam(self.game.discriminators.parameters(), lr=optimiser.lr_discriminator, betas=betas)
-        self.random = torch.Generator().manual_seed(experiment.seed)
+        self.random = torch.Generator().manual_seed(self.devices.seed(experiment.seed))
         self.detector = CollapseDetector()
         self.average = copy.deepcopy(self.game.generator).requires_grad_(False)
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.experiment.steps
+
+    @property
     def progress(self) -> float:
         """Share of the training that is done."""
-        return self.step / self.experiment.steps
+        return self.step / self.steps
 
     def train_step(self) -> dict[str, float]:
         """One step of the generator and one of the discriminators; returns the unweighted losses."""
-        game, weights = self.game, self.game.weights(self.step)
-        batch = game.draw(self.faces, self.step, self.random)
+        game, devices, weights = self.game, self.devices, self.game.weights(self.step)
+        batch = devices.place(game.draw(self.faces, self.step, self.random))
         game.generator.train()
         game.discriminators.train().requires_grad_(False)
-        result, values = game.losses(batch, weights)
+        with devices.autocast():
+            result, values = game.losses(batch, weights)
         total = _weighted(values, weights)
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        self._descend(self.optimiser, game.generator, total)
         game.discriminators.requires_grad_(True)
-        rivals = game.rival_losses(result, batch.target, self.random, weights)
+        with devices.autocast():
+            rivals = game.rival_losses(result, batch.target, self.random, weights)
         if rivals:
-            self.rival.zero_grad(set_to_none=True)
-            _weighted(rivals, weights).backward()  # type: ignore[no-untyped-call]
-            self.rival.step()
+            self._descend(self.rival, game.discriminators, _weighted(rivals, weights))
+        devices.average_buffers(game.generator, game.discriminators)
         update_average(self.average, game.generator, self.experiment.ema, self.step)
         self.step += 1
         if not math.isfinite(total.item()):
@@ -95,12 +111,19 @@ class GanTrainer:
         measured = {name: value.mean().item() for name, value in {**values, **rivals}.items() if len(value)}
         return {"total": total.item(), **measured}
 
+    def _descend(self, optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+        """A step of a network down the mean gradient of all processes' losses."""
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.devices.average_gradients(network.parameters())
+        optimiser.step()
+
     @torch.no_grad()
     def results(self, target: Tensor, embedding: Tensor) -> Tensor:
         """What the averaged generator makes of targets (N,3,S,S) for identities (N,E), a few at a time, in eval mode."""
-        self.average.eval()
+        generator, place = self.average.eval(), self.devices.place
         pairs = zip(target.split(_LOOKED_AT), embedding.split(_LOOKED_AT), strict=True)  # type: ignore[no-untyped-call]
-        return torch.cat([render(self.average, t, z) for t, z in pairs]).clamp(0, 1)
+        return torch.cat([render(generator, place(t), place(z)).cpu() for t, z in pairs]).clamp(0, 1)
 
     @torch.no_grad()
     def look(self) -> dict[str, float | bool | str]:
@@ -110,7 +133,7 @@ class GanTrainer:
 
         def identity(pictures: Tensor) -> Tensor:
             parts = pictures.split(_LOOKED_AT)  # type: ignore[no-untyped-call]
-            return torch.cat([sface(arcface_view(part)).embedding for part in parts])
+            return torch.cat([sface(arcface_view(self.devices.place(part))).embedding.cpu() for part in parts])
 
         seen, source = identity(result), watch.source.embedding
         change = (result - watch.target).abs().mean((1, 2, 3))
@@ -152,21 +175,23 @@ class GanTrainer:
             "generator": self.game.generator.state_dict(), "average": self.average.state_dict(),
             "discriminators": self.game.discriminators.state_dict(),
             "optimiser": self.optimiser.state_dict(), "rival": self.rival.state_dict(),
-            "random": self.random.get_state(), "detector": self.detector.state_dict(), "step": self.step,
+            "random": self.devices.random_states(self.random),
+            "detector": self.detector.state_dict(), "step": self.step,
             "network": json.dumps(plain_config(self.experiment.network)),
         }  # fmt: skip
-        write_atomically(self.folder / "state.pt", lambda temporary: torch.save(state, temporary))
+        if self.devices.first:
+            write_atomically(self.folder / "state.pt", lambda temporary: torch.save(state, temporary))
 
     def resume(self) -> None:
         """Go on from `state.pt` if it is there.
 
         Raises:
-            ConfigError: it is a state of another network.
+            ConfigError: it is a state of another network, or of another number of processes.
         """
         path = self.folder / "state.pt"
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         if state["network"] != json.dumps(plain_config(self.experiment.network)):
             raise ConfigError(f"{self.folder} holds a run of another network: choose a new run folder")
         self.game.generator.load_state_dict(state["generator"])
@@ -174,25 +199,16 @@ class GanTrainer:
         self.game.discriminators.load_state_dict(state["discriminators"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rival.load_state_dict(state["rival"])
-        self.random.set_state(state["random"])
+        self.devices.restore_random(self.random, state["random"])
         self.detector.load_state_dict(state["detector"])
         self.step = state["step"]
-        forget_log_after(self.folder, self.step)
+        if self.devices.first:
+            forget_log_after(self.folder, self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:
         """Train to the last step, or until a time (seconds since the epoch)."""
-        begun, mean = time.time(), dict[str, float]()
-        with tqdm(total=self.experiment.steps, initial=self.step, desc=self.experiment.teacher) as bar:
-            while self.step < self.experiment.steps and time.time() < until:
-                values = self.train_step()
-                mean |= {k: 0.95 * mean.get(k, v) + 0.05 * v for k, v in values.items()}
-                bar.update()
-                self.keep_checkpoint()
-                if self.step % look_every == 0 or self.step == self.experiment.steps:
-                    log_entry(self.folder, {"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
-                if self.step % STATE_STEPS == 0:
-                    self.save()
-        self.save()
+        rhythm = Rhythm(look_every, save_every=STATE_STEPS, smoothing=0.05, title=self.experiment.teacher)
+        train(self, rhythm, until=until, after_step=self.keep_checkpoint)
 
 
 def _weighted(values: dict[str, Tensor], weights: object) -> Tensor:
@@ -202,16 +218,12 @@ def _weighted(values: dict[str, Tensor], weights: object) -> Tensor:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="YAML file")
-    parser.add_argument("--run", type=Path, required=True, help="folder of this run; resumes what it holds")
-    parser.add_argument("--look-every", type=int, default=100, help="steps between pictures and log lines")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after this long")
-    arguments = parser.parse_args()
-    begun = time.time()
+    begun, arguments = time.time(), read_arguments(__doc__, look_every=100)
     experiment = load_gan_experiment(arguments.experiment)
-    faces, watch = prepare_faces(experiment, arguments.run)
-    trainer = GanTrainer(experiment, faces, watch, arguments.run)
+    devices = Devices(experiment.precision, device=arguments.device)
+    with devices.first_goes_ahead():
+        faces, watch = prepare_faces(experiment, arguments.run)
+    trainer = GanTrainer(experiment, faces, watch, arguments.run, devices)
     trainer.resume()
     trainer.fit(look_every=arguments.look_every, until=begun + 60 * arguments.minutes)
 

@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.sface import SFace
+from mfs_lib.training.devices import PRECISIONS
 from mfs_lib.training.settings import make_part, read_settings
 from mfs_lib.training.teachers.generators import (
     GeneratorConfig,
@@ -37,10 +38,13 @@ from mfs_lib.training.teachers.generators import (
 
 @dataclass(frozen=True)
 class FacesConfig:
-    """People of the face world to learn from, two pictures each."""
+    """People to learn from, two pictures each: sampled ones of the face world, or photographs in shards of crops."""
 
     size: int = 64
     people: int = 400
+    shards: str = (
+        ""  # folder that `mfs_lib.faces.shards` wrote; its crops have `size`, and `people` counts pairs of them
+    )
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class GanExperiment:
     )
     steps: int = 1000
     checkpoints: int = 20  # generators kept along the way, evenly spaced, the last at the end
+    precision: str = "32-true"  # or bf16-mixed: layers for which it is safe compute in bfloat16
 
 
 _LOSSES: dict[Kind, GanLossConfig] = {
@@ -164,6 +169,7 @@ def _check(experiment: GanExperiment, where: str) -> None:
         f"match_from lies between 0 and {len(discriminator.channels) - 1}": not (
             0 <= experiment.match_from < len(discriminator.channels)
         ),
+        f"precision is one of {', '.join(PRECISIONS)}": experiment.precision not in PRECISIONS,
         "betas are two numbers": len(experiment.optimiser.betas) != 2,
         "attributes is FaceShifter's loss": experiment.teacher != "faceshifter" and experiment.loss.attributes != 0,
     }

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.faces.morphable.model import MODEL_FILE
+from mfs_lib.faces.shard_reader import INDEX, read_index
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.gan_config import GanExperiment
 from mfs_lib.training.pools import describe
 from mfs_lib.training.prepare import Watched
 from mfs_lib.training.sampled import sampled_pool
+from mfs_lib.training.shard_faces import pairs_from_shards
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import write_atomically, write_text
 
@@ -26,6 +28,8 @@ WATCHED = 48
 """Pairs of people beside the training data that a run is looked at with."""
 
 WATCH_SEED = 2_000_003
+
+_DESCRIBED = 2048  # pictures at a time: feature maps, which are dropped, take 100 kB each
 
 Same = Literal["person", "picture"]
 """What a reconstructed target's source is: the person's other picture, or the target itself."""
@@ -73,14 +77,18 @@ class Faces:
 def _build(experiment: GanExperiment) -> dict[str, list[Tensor]]:
     """Everything that is stored, in plain lists, so that reading it back can run no code."""
     data, sface, processes = experiment.data, load_sface(), os.cpu_count() or 1
-    # Only the people's pictures are wanted: a pool has one triplet at least, which is left.
-    pool = sampled_pool(people=data.people, count=1, size=data.size, seed=experiment.seed, processes=processes)
+    if data.shards:
+        pictures = pairs_from_shards(Path(data.shards), pairs=data.people, size=data.size, seed=experiment.seed)
+    else:  # Only the people's pictures are wanted: a pool has one triplet at least, which is left.
+        pictures = sampled_pool(
+            people=data.people, count=1, size=data.size, seed=experiment.seed, processes=processes
+        ).sources
     watch = sampled_pool(people=WATCHED, count=WATCHED, size=data.size, seed=WATCH_SEED, processes=processes)
     sources = watch.sources[watch.triplets.source[:, 0]]
     shown = [x.float() / 255 for x in (sources, watch.triplets.target, watch.triplets.truth)]
     identity = describe(sources, sface)
     return {
-        "faces": [pool.sources, describe(pool.sources, sface).embedding],
+        "faces": [pictures, torch.cat([describe(part, sface).embedding for part in pictures.split(_DESCRIBED)])],  # type: ignore[no-untyped-call]
         "watch": shown, "watch_identity": [identity.embedding, identity.feature_map.float()],
     }  # fmt: skip
 
@@ -93,9 +101,13 @@ def prepare_faces(experiment: GanExperiment, folder: Path) -> tuple[Faces, Watch
         InputError: the file doesn't hold what it should.
     """
     path, note = folder / "pools.pt", folder / "pools.json"
+    data = asdict(experiment.data)
+    shards = data.pop("shards")
+    if shards:  # only then, so that folders from before there were shards are still read
+        read_index(Path(shards))
+        data["shards"] = file_digest(Path(shards) / INDEX)
     settings = json.dumps(
-        {"seed": experiment.seed, "world": file_digest(MODEL_FILE), "watched": WATCHED, **asdict(experiment.data)},
-        sort_keys=True,
+        {"seed": experiment.seed, "world": file_digest(MODEL_FILE), "watched": WATCHED, **data}, sort_keys=True
     )
     if path.is_file():
         if not note.is_file() or note.read_text("utf-8") != settings:

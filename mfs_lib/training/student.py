@@ -1,12 +1,12 @@
 """Trains a student: `python -m mfs_lib.training.student experiments/first_student.yaml --run runs/first`.
 
-Run again with the same folder, it resumes. Writes `log.jsonl` (losses and what the swap does), `samples_*.png` and
-`state.pt` (to resume); `mfs_lib.training.ship` makes weights to publish of it.
+Run again with the same folder, it resumes. Writes `log.jsonl` and `tensorboard` (losses and what the swap does),
+`samples_*.png` and `state.pt` (to resume); `mfs_lib.training.ship` makes weights to publish of it. Several processes
+(`torchrun`, see ``mfs_lib.training.devices``) train one student; each draws its own batches.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import math
 import time
@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
@@ -29,8 +28,10 @@ from mfs_lib.training.averaging import update_average
 from mfs_lib.training.batches import Batch, Sampler
 from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
+from mfs_lib.training.devices import Devices, as_float32
 from mfs_lib.training.distillation_losses import full_mask_loss, perceptual_to_teacher
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
+from mfs_lib.training.loop import Rhythm, read_arguments, train
 from mfs_lib.training.multiscale import MultiScaleHeads
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.runlog import forget_log_after, log_entry
@@ -69,10 +70,13 @@ def _first_weights(experiment: StudentExperiment) -> MobileFaceSwap:
 
 
 class Trainer:
-    """A run: networks, optimiser, data and where it stands."""
+    """A run: networks, optimiser, data and where it stands. Without `devices` it is one process on the CPU."""
 
-    def __init__(self, experiment: StudentExperiment, pools: Pools, folder: Path) -> None:
+    def __init__(
+        self, experiment: StudentExperiment, pools: Pools, folder: Path, devices: Devices | None = None
+    ) -> None:
         torch.manual_seed(experiment.seed)
+        self.devices = devices or Devices(experiment.precision)
         self.experiment, self.folder = experiment, folder
         self.student = _first_weights(experiment)
         self.student.use_backend("matmul")
@@ -80,7 +84,11 @@ class Trainer:
         self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
         self.adversary = Adversary()
         self.sface: SFace = load_sface()
-        self.generator = torch.Generator().manual_seed(experiment.seed)
+        self._networks = (self.student, self.heads, self.adversary.network)
+        for network in (*self._networks, self.sface):
+            self.devices.place(network)
+        self.adversary.optimiser.register_step_pre_hook(self._average_rival)
+        self.generator = torch.Generator().manual_seed(self.devices.seed(experiment.seed))
         self.sampler = Sampler(pools.sampled, pools.reverse, pools.bank, generator=self.generator)
         self.pools = pools
         self.parameters = [*self.student.parameters(), *self.heads.parameters()]
@@ -89,6 +97,15 @@ class Trainer:
         self.detector = CollapseDetector()
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.experiment.steps
+
+    def _average_rival(self, *_: object) -> None:
+        """Before the discriminator takes a step of its own: by the mean gradient of all processes."""
+        self.devices.average_gradients(self.adversary.network.parameters())
 
     def _stage(self) -> tuple[StageConfig, int]:
         """The present stage and the steps already made in it."""
@@ -115,16 +132,23 @@ class Trainer:
         if (self.folder / "state.pt").is_file():
             self.resume()
         elif self.experiment.code_steps:
-            forget_log_after(self.folder, -1)
-            assert self.student.iin.code is not None  # checked with the experiment
-            found = learn_code(
-                self.student.iin.code, self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
-                generator=self.generator,
-            )  # fmt: skip
+            if self.devices.first:
+                self._learn_code()
+            self.devices.take_from_first(self.student)
             self.average.load_state_dict(self.student.state_dict())
-            known = explained_by_embedding(self.sampler.bank, self.pools.codes)
-            log_entry(self.folder, {"step": 0, "code_explained": found, "embedding_explained": known})
             self.save()
+
+    def _learn_code(self) -> None:
+        """Before the first picture; on the CPU, where the bank is."""
+        forget_log_after(self.folder, -1)
+        assert self.student.iin.code is not None  # checked with the experiment
+        found = learn_code(
+            self.student.iin.code.cpu(), self.sampler.bank, self.pools.codes, steps=self.experiment.code_steps,
+            generator=self.generator,
+        )  # fmt: skip
+        self.devices.place(self.student)
+        known = explained_by_embedding(self.sampler.bank, self.pools.codes)
+        log_entry(self.folder, {"step": 0, "code_explained": found, "embedding_explained": known})
 
     def _keep_code(self) -> None:
         """Leave an identity code that was learned beforehand as it is: drawing would make it forget."""
@@ -148,8 +172,9 @@ class Trainer:
             values["multiscale"] = self.heads.loss([x[:known] for x in levels], truth, face, weight)
         if wanted.full_mask:
             values["full_mask"] = full_mask_loss(out.mask, batch.face)
-        if samples and wanted.id:
-            values["id"] = self._identity(batch, out.result, samples)
+        shown = self._shown(batch, samples) if samples else None  # drawn in any case: runs without L_id see the same
+        if shown is not None and wanted.id:
+            values["id"] = self._identity(batch, out.result, shown)
         if wanted.per or wanted.per_squared:
             values |= self._perceptual(out.result[:known], truth, wanted)
         if wanted.adv:
@@ -160,18 +185,20 @@ class Trainer:
         alpha = batch.alpha[:known]
         return {name: (alpha * value if name in _FROM_TEACHER else value).mean() for name, value in values.items()}
 
-    def _identity(self, batch: Batch, result: Tensor, samples: int) -> Tensor:
-        """Identity loss of all pictures without truth and of some with it."""
-        count = len(result)
-        shown = torch.randperm(count - batch.free, generator=self.generator)[: max(0, samples - batch.free)]
-        index = torch.cat([shown, torch.arange(count - batch.free, count)])
-        features = self.sface(arcface_view(result[index]))
-        return losses.identity_loss(features.embedding, batch.source.embedding[index])
+    def _shown(self, batch: Batch, samples: int) -> Tensor:
+        """Indices of the pictures that the identity loss sees: all without truth and some with it."""
+        known = batch.known
+        some = torch.randperm(known, generator=self.generator)[: max(0, samples - batch.free)]
+        return torch.cat([some, torch.arange(known, known + batch.free)])
+
+    def _identity(self, batch: Batch, result: Tensor, shown: Tensor) -> Tensor:
+        features = self.sface(arcface_view(result[shown]))
+        return losses.identity_loss(features.embedding, batch.source.embedding[shown])
 
     @cached_property
     def _perception(self) -> MobileNetV2Features:
         """Loaded by the first stage that wants it."""
-        return load_mobilenet_v2()
+        return self.devices.place(load_mobilenet_v2())
 
     def _perceptual(self, result: Tensor, truth: Tensor, weights: LossConfig) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -186,20 +213,21 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate(stage, in_stage)
         experiment = self.experiment
-        batch = self.sampler.draw(stage.size, stage.batch or experiment.batch)
+        batch = self.devices.place(self.sampler.draw(stage.size, stage.batch or experiment.batch))
         self.student.train()
         if self.step >= experiment.freeze_norms_at:
             freeze_norms(self.student)
         self._keep_code()
-        levels: list[Tensor] = []
-        out = self.student.apply_weights(batch.target, self.student.inject(batch.source), levels=levels)
+        out, levels = self._swap(batch)
         values = self.losses(batch, out, levels, stage)
         weights = self._weights(stage)
         total = torch.stack([getattr(weights, name) * value for name, value in values.items()]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        self.devices.average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.experiment.clip)
         self.optimiser.step()
+        self.devices.average_buffers(*self._networks)
         update_average(self.average, self.student, self.experiment.ema, self.step)
         self.step += 1
         measured = {**{k: v.item() for k, v in values.items()}, "total": total.item(), "gradient": norm.item()}
@@ -209,13 +237,20 @@ class Trainer:
             measured["discriminator"] = self.adversary.learn(out.result[: batch.known], real[: batch.known])
         return measured
 
+    def _swap(self, batch: Batch) -> tuple[SwapOutput, list[Tensor]]:
+        """The student's pictures and its decoder's levels, in float32: landmarks are placed on them, and losses small."""
+        levels: list[Tensor] = []
+        with self.devices.autocast():
+            out = self.student.apply_weights(batch.target, self.student.inject(batch.source), levels=levels)
+        return as_float32(out), as_float32(levels)
+
     @torch.no_grad()
     def look(self) -> dict[str, float]:
         """What the averaged student does on pictures it never trains on; tells the collapse detector."""
         stage, _ = self._stage()
-        watched = self.pools.watch.at(stage.size)
-        result = self.average(watched.target, watched.source).result
-        seen, own = (self.sface(arcface_view(x)).embedding for x in (result, watched.target))
+        place, watched = self.devices.place, self.pools.watch.at(stage.size)
+        result = self.average(place(watched.target), place(watched.source)).result.cpu()
+        seen, own = (self.sface(arcface_view(place(x))).embedding.cpu() for x in (result, watched.target))
         write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
         source = watched.source.embedding
         change = (result - watched.target).abs().mean((1, 2, 3))
@@ -240,7 +275,8 @@ class Trainer:
         target, truth = (
             F.interpolate(x[some] / 255.0, size=(size, size), mode="area") for x in (pool.target, pool.truth)
         )
-        result = self.average(target, self.sampler.bank[pool.source[some, 0]]).result
+        source = self.sampler.bank[pool.source[some, 0]]
+        result = self.average(self.devices.place(target), self.devices.place(source)).result.cpu()
         return losses.error_ratio(result, target, truth)
 
     def save(self) -> None:
@@ -248,53 +284,47 @@ class Trainer:
         state = {
             "student": self.student.state_dict(), "heads": self.heads.state_dict(), "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(), "adversary": self.adversary.state_dict(),
-            "generator": self.generator.get_state(), "step": self.step, "detector": self.detector.state_dict(),
+            "generator": self.devices.random_states(self.generator), "step": self.step, "detector": self.detector.state_dict(),
         }  # fmt: skip
-        partial = self.folder / "state.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "state.pt")
+        if self.devices.first:
+            partial = self.folder / "state.partial"
+            torch.save(state, partial)
+            partial.replace(self.folder / "state.pt")
 
     def resume(self) -> None:
-        """Go on from `state.pt` if it is there."""
+        """Go on from `state.pt` if it is there.
+
+        Raises:
+            ConfigError: another number of processes left it.
+        """
         path = self.folder / "state.pt"
         if path.is_file():
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, weights_only=True, map_location="cpu")
             self.student.load_state_dict(state["student"])
             self.heads.load_state_dict(state["heads"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.adversary.load_state_dict(state["adversary"])
-            self.generator.set_state(state["generator"])
+            self.devices.restore_random(self.generator, state["generator"])
             self.step = state["step"]
             self.detector.load_state_dict(state["detector"])
-            forget_log_after(self.folder, self.step)
+            if self.devices.first:
+                forget_log_after(self.folder, self.step)
 
     def fit(self, *, look_every: int, until: float = math.inf) -> None:
         """Train to the last step, or until a time (seconds since the epoch)."""
-        begun, mean = time.time(), dict[str, float]()
-        with tqdm(total=self.experiment.steps, initial=self.step, desc="training") as bar:
-            while self.step < self.experiment.steps and time.time() < until:
-                values = self.train_step()
-                mean = {k: 0.98 * mean.get(k, v) + 0.02 * v for k, v in values.items()}
-                bar.update()
-                if self.step % look_every == 0 or self.step == self.experiment.steps:
-                    log_entry(self.folder, {"step": self.step, "seconds": time.time() - begun, **mean, **self.look()})
-                if self.step % _CHECKPOINT_STEPS == 0:
-                    self.save()
-        self.save()
+        rhythm = Rhythm(look_every, save_every=_CHECKPOINT_STEPS, smoothing=0.02, keep_absent=False)
+        train(self, rhythm, until=until)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="YAML file")
-    parser.add_argument("--run", type=Path, required=True, help="folder of this run; resumes what it holds")
-    parser.add_argument("--look-every", type=int, default=500, help="steps between pictures and log lines")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after this long")
-    arguments = parser.parse_args()
-    begun = time.time()
+    begun, arguments = time.time(), read_arguments(__doc__, look_every=500)
     experiment = load_experiment(arguments.experiment)
-    trainer = Trainer(experiment, prepare(experiment, arguments.run), arguments.run)
+    devices = Devices(experiment.precision, device=arguments.device)
+    with devices.first_goes_ahead():
+        pools = prepare(experiment, arguments.run)
+    trainer = Trainer(experiment, pools, arguments.run, devices)
     trainer.begin()
     trainer.fit(look_every=arguments.look_every, until=begun + 60 * arguments.minutes)
 

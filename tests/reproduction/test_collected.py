@@ -10,8 +10,9 @@ import yaml
 
 from mfs_lib.errors import InputError
 from mfs_lib.reproduction.collected import collect, compare_rows, present_digests
-from mfs_lib.reproduction.runs import runs_of
-from mfs_lib.results import Metric
+from mfs_lib.reproduction.runs import missing, runs_of
+from mfs_lib.reproduction.table2 import read_table
+from mfs_lib.results import Metric, load_records
 from tests.reproduction.toys import BASE, record, toy_table
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -77,3 +78,12 @@ def test_a_row_without_training_is_one_number_on_either_side(tmp_path: Path) -> 
     assert welch is not None and welch.method == "welch"
     paired = compare_rows(ours, ours, "x")
     assert paired is not None and (paired.method, paired.value, paired.p) == ("paired", 0.0, 1.0)
+
+
+def test_the_recorded_table_is_that_of_the_present_settings(repository: Path) -> None:
+    """Whoever changes a row's settings runs it again (`mfs results`)."""
+    records = load_records(repository / "results" / "table2.jsonl", profile="mini")
+    if not records:
+        pytest.skip("nothing of Table 2 is recorded yet")
+    runs = runs_of(read_table(repository / "experiments" / "table2"))
+    assert [str(run) for run in missing(runs, records)] == []

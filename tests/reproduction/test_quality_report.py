@@ -113,7 +113,7 @@ def test_the_command_examines_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [p.metric("progress").value for p in points] == [0.25, 1.0] and points[0].metric("q").n == 4
     assert points[0].metric("q_5").value <= points[0].metric("q").value <= points[0].metric("q_95").value
     assert records[-1].metric("error_by_q").n == 14 and records[-1].metric("progress_by_q").n == 8
-    assert records[-1].metric("alpha_of_truth").value > 0
+    assert records[-1].metric("alpha_of_truth").value > 0 and -1 <= records[-1].metric("q_by_target").value <= 1
     assert isinstance(quality_drawing.calibration_figure(points), Figure)
 
 

@@ -182,7 +182,8 @@ def test_a_run_with_breaks_ends_in_the_same_bits(kind: str, data: Data, tmp_path
 def test_a_run_leaves_teachers_a_log_and_pictures(data: Data, tmp_path: Path) -> None:
     trainer = _trainer("simswap", data, tmp_path)
     trainer.fit(look_every=3)
-    names = sorted(p.name for p in tmp_path.rglob("*") if p.is_file())
+    names = sorted(p.name for p in tmp_path.rglob("*") if p.is_file() and p.parent.name != "tensorboard")
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert names == [
         "0000002.safetensors", "0000004.safetensors", "log.jsonl", "samples_000003.png", "samples_000004.png",
         "state.pt", "teacher.safetensors",
@@ -201,6 +202,35 @@ def test_a_run_leaves_teachers_a_log_and_pictures(data: Data, tmp_path: Path) ->
     taught = load_teacher(str(tmp_path / "teacher.safetensors"))
     expected = trainer.results(watch.target, watch.source.embedding)
     torch.testing.assert_close(taught.swap(None, watch.target, embedding=watch.source.embedding), expected)
+
+
+@pytest.mark.parametrize("kind", ["simswap", "faceshifter"])
+def test_bfloat16_computes_the_layers_and_leaves_pictures_and_weights_alone(
+    kind: str, data: Data, tmp_path: Path
+) -> None:
+    seen: dict[str, set[tuple[bool, torch.dtype]]] = {}
+    ends = {}
+    for precision in ("32-true", "bf16-mixed"):
+        trainer, kinds = _trainer(kind, data, tmp_path / precision, precision=precision), set()
+        game, hooks = trainer.game, []
+        for learns, network in ((True, game.generator), (True, game.discriminators), (False, game.sface)):
+            for layer in network.modules():
+                if isinstance(layer, torch.nn.Conv2d):
+                    note = lambda layer, given, made, learns=learns, kinds=kinds: kinds.add((learns, made.dtype))  # noqa: E731
+                    hooks.append(layer.register_forward_hook(note))
+        values = trainer.train_step() | trainer.train_step()
+        assert {"rec", "id", "adv", "discriminator", "penalty"} <= set(values)
+        for hook in hooks:  # the recogniser is shared
+            hook.remove()
+        seen[precision], ends[precision] = kinds, _state(trainer)
+        pictures = trainer.results(data[1].target, data[1].source.embedding)
+        assert pictures.dtype == torch.float32
+        assert {v.dtype for v in _state(trainer).values() if v.is_floating_point()} == {torch.float32}
+    single, half = torch.float32, torch.bfloat16
+    assert seen == {"32-true": {(True, single), (False, single)}, "bf16-mixed": {(True, half), (False, single)}}
+    assert not _same(ends["32-true"], ends["bf16-mixed"])
+    moved = torch.cat([(ends["32-true"][k] - v).flatten() for k, v in ends["bf16-mixed"].items()])
+    assert float(moved.abs().max()) < 0.05  # two steps of Adam, not another training
 
 
 def test_steps_lower_the_losses_of_a_batch(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +270,11 @@ def test_folders_of_other_runs_are_refused(data: Data, tmp_path: Path) -> None:
     _trainer("simswap", data, tmp_path).save()
     with pytest.raises(ConfigError, match="another network"):
         _trainer("simswap", data, tmp_path, network={"width": 4, "blocks": 1, "embedding_dim": 128}).resume()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    state["random"] = state["random"].repeat(2, 1)  # as two processes leave it
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ConfigError, match="begun by 2 processes"):
+        _trainer("simswap", data, tmp_path).resume()
 
 
 def test_the_command_trains_stops_in_time_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ def test_defaults_are_each_systems_own() -> None:
         ({"teacher": "hififace"}, "teacher.*hififace"),
         ({"teacher": ["simswap"]}, "teacher"),
         ({**SIMSWAP, "epochs": 3}, "epochs"),
+        ({**SIMSWAP, "precision": "16-mixed"}, "32-true, bf16-mixed"),
         ({"network": {"embedding_dim": 128, "depth": 3}}, "network.*depth"),
         ({"network": {}}, "conditioned on SFace.*512"),
         ({"network": 3}, "network.*mapping"),

@@ -83,6 +83,28 @@ def test_every_loss_is_measured_and_steps_reduce_their_sum(
     assert values[-1]["rec"] < values[0]["rec"]
 
 
+def test_bfloat16_is_for_the_student_alone(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
+    kinds: dict[str, dict[str, set[torch.dtype]]] = {}
+    stages = [{"size": 64, "steps": 4, "loss": {"per": 1.0, "adv": 0.1}}]
+    for precision in ("32-true", "bf16-mixed"):
+        values = {**TINY, "stages": stages, "precision": precision}
+        trainer = Trainer(experiment_from_dict(values), tiny_pools[0], tmp_path / precision)
+        kinds[precision] = {}
+        parts = {"student": trainer.student, "heads": trainer.heads, "sface": trainer.sface}
+        for part, network in parts.items():
+            seen = kinds[precision].setdefault(part, set())
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.register_forward_hook(lambda layer, given, made, seen=seen: seen.add(made.dtype))
+        measured = trainer.train_step() | trainer.train_step()
+        assert {"rec", "id", "per", "adv", "multiscale", "discriminator"} <= set(measured)
+        assert {p.dtype for p in trainer.parameters} == {torch.float32}
+        assert isinstance(trainer.look()["retrieval"], float)
+    single, half = {torch.float32}, {torch.bfloat16}
+    assert kinds["32-true"] == {"student": single, "heads": single, "sface": single}
+    assert kinds["bf16-mixed"] == {"student": half, "heads": single, "sface": single}
+
+
 def test_the_code_is_learned_before_the_first_step_once_and_then_kept(
     tiny_pools: tuple[Pools, Path], tmp_path: Path
 ) -> None:
@@ -178,6 +200,7 @@ def test_a_run_leaves_a_log_and_pictures(straight: Trainer) -> None:
     lines = [json.loads(line) for line in (straight.folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6, 8]
     assert {"rec", "id", "total", "cos_source", "retrieval"} <= set(lines[0])
+    assert len(list((straight.folder / "tensorboard").iterdir())) == 1
     with Image.open(straight.folder / "samples_000008.png") as sheet:
         assert sheet.size == (64 * WATCHED, 64 * 4)
     with Image.open(straight.folder / "samples_000003.png") as sheet:
