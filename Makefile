@@ -35,7 +35,7 @@ help:  ## list these targets
 $(VENV)/.lock: requirements.lock requirements-torch.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed (PYTHON=/path/to/python3.11)")'
 	$(MAKE_VENV)
-	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --require-hashes -r requirements.lock  # complete but for torch, which others depend on
 	$(PIP_INSTALL) -r requirements-torch.txt
 	@touch $@
 
