@@ -8,7 +8,6 @@ every picture gets Q, cos², α, and its real errors to the exact truth (see ``e
 |--------------------------|--------------------------------------------------------------------------------------|
 | quality/NAME             | what Q knows: of progress, of the final teacher's errors, of those across checkpoints |
 | quality/NAME/at_005 ...  | calibration: what Q predicts for the checkpoint at 5 % of the training, and so on      |
-| quality/NAME/width_16 ...| with `--widths 8 16`: rank correlation on held-out pairs of a Q of that width          |
 
 The final teacher is the run's last checkpoint, or the one given by `--teacher` (the shipped file, whose kernels are
 rounded). `--fit` fits Q first and writes it to `--scorer`.
@@ -24,9 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
-from mfs_lib.networks.common import count_parameters
 from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.reproduction.examination import (
     Scored,
@@ -41,7 +38,7 @@ from mfs_lib.reproduction.rank_statistics import bootstrap, estimate_rows, spear
 from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs, swap_pairs
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.runinfo import file_digest
-from mfs_lib.training.quality import QualityConfig, fit_and_test, fit_from_run, label_run, load_quality, snapshots
+from mfs_lib.training.quality import QualityConfig, fit_from_run, load_quality, snapshots
 from mfs_lib.training.teachers.trained import TrainedTeacher, load_trained
 
 FILE = Path("results/quality.jsonl")
@@ -85,7 +82,7 @@ def calibration_records(name: str, answers: Answers, scored: Scored, digest: str
             "error": (float(scored.errors["error"][row].mean()), "mean absolute error to the truth, grey levels"),
         }  # fmt: skip
         metrics = tuple(Metric(name=k, value=v, protocol=text, n=n) for k, (v, text) in values.items())
-        records.append(_record(f"quality/{name}/at_{round(100 * progress):03d}", metrics, 0.0, digest))
+        records.append(record_of(f"quality/{name}/at_{round(100 * progress):03d}", metrics, 0.0, digest))
     return records
 
 
@@ -117,29 +114,13 @@ def examination_metrics(answers: Answers, scored: Scored, scorer: QualityScorer)
     )
 
 
-def width_records(name: str, run: Path, widths: Sequence[int], folder: Path) -> list[Record]:
-    """Rank correlation on held-out pairs of scorers of several widths, all fitted to the same pictures."""
-    train, test = label_run(run, SCORER)
-    records = []
-    for width in tqdm(widths, desc="widths"):
-        begun, config = time.perf_counter(), replace(SCORER, width=width)
-        found = fit_and_test(train, test, config, folder / f"width_{width}.safetensors")
-        size = count_parameters(QualityScorer(width=width))
-        protocol = f"{config.steps} steps of {config.batch} pictures, {config.pairs} pairs, {config.held_out} held out"
-        metrics = (
-            Metric(name="spearman", value=found, backend="spearman", protocol=protocol, n=len(test)),
-            Metric(name="parameters", value=size, protocol="of the scorer", n=1),
-        )
-        seconds = time.perf_counter() - begun
-        records.append(_record(f"quality/{name}/width_{width:02d}", metrics, seconds, _digest_of(run)))
-    return records
-
-
-def _digest_of(run: Path) -> str:
+def digest_of(run: Path) -> str:
+    """Of a run's last checkpoint, which tells runs apart."""
     return file_digest(sorted(run.glob("checkpoints/*.safetensors"))[-1])
 
 
-def _record(experiment: str, metrics: tuple[Metric, ...], seconds: float, digest: str) -> Record:
+def record_of(experiment: str, metrics: tuple[Metric, ...], seconds: float, digest: str) -> Record:
+    """A record of what was measured on the pairs of this report."""
     return Record(
         experiment=experiment, profile="mini", seed=PAIRS_SEED, metrics=metrics, device="cpu", wall_seconds=seconds,
         data_digest=digest,
@@ -153,10 +134,10 @@ def examine(name: str, run: Path, scorer: QualityScorer, final: Path | None, *, 
     drawn = draw_pairs(pairs, teacher.crop_size)
     answers = ask(checkpoints, teacher, drawn, few)
     scored = score(answers.every, answers.few, scorer)
-    digest = _digest_of(run)
+    digest = digest_of(run)
     calibration = calibration_records(name, answers, scored, digest)
     metrics = examination_metrics(answers, scored, scorer)
-    return [*calibration, _record(f"quality/{name}", metrics, time.perf_counter() - begun, digest)]
+    return [*calibration, record_of(f"quality/{name}", metrics, time.perf_counter() - begun, digest)]
 
 
 def main() -> None:
@@ -167,7 +148,6 @@ def main() -> None:
     parser.add_argument("--scorer", type=Path, help="file of Q (default: quality.safetensors in the run's folder)")
     parser.add_argument("--fit", action="store_true", help=f"fit Q first, at a width of {SCORER.width}")
     parser.add_argument("--teacher", type=Path, help="the final teacher's file (default: the run's last checkpoint)")
-    parser.add_argument("--widths", type=int, nargs="*", default=(), help="also compare scorers of these widths")
     parser.add_argument("--pairs", type=int, default=500, help="that the final teacher swaps")
     parser.add_argument("--pairs-each", type=int, default=100, help="of them, those that every checkpoint swaps")
     parser.add_argument("--output", type=Path, default=FILE)
@@ -184,8 +164,6 @@ def main() -> None:
         pairs=options.pairs,
         few=min(options.pairs_each, options.pairs),
     )
-    if options.widths:
-        found += width_records(options.name, options.run, options.widths, path.parent / "widths")
     for record in found:
         append_record(options.output, record)
 

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.networks.quality import QualityScorer
-from mfs_lib.reproduction import examination, quality_drawing, quality_report, rank_statistics, words
+from mfs_lib.reproduction import examination, quality_drawing, quality_report, quality_widths, rank_statistics, words
 from mfs_lib.reproduction.examination import ERRORS, WEIGHTS, Scored
 from mfs_lib.reproduction.rank_statistics import Estimate, read_estimate
 from mfs_lib.reproduction.sampled_pairs import FACTS, draw_pairs
 from mfs_lib.reproduction.teacher_report import newest_curve
 from mfs_lib.results import Metric, Record, load_records
-from mfs_lib.training.quality import save_quality
+from mfs_lib.training.quality import QualityConfig, load_quality, save_quality
 from mfs_lib.training.teachers.generators import SimSwapConfig, build_generator
 from mfs_lib.training.teachers.trained import save_teacher
 
@@ -160,3 +160,19 @@ def test_words_say_what_the_numbers_do() -> None:
     assert words.table_cells([teacher, None], "cos_source") == ["0.4", "–"]
     assert words.table_cells([record(kid=-0.00001), record(kid=-0.5)], "kid") == ["0", "−0.5"]
     assert words.found(None, "a") is None and words.found(teacher, "error") is None
+
+
+def test_scorers_of_several_widths_are_compared(tmp_path: Path) -> None:
+    config, run = SimSwapConfig(width=2, blocks=1, embedding_dim=128), tmp_path / "run"
+    for step, share in ((1, 0.25), (4, 1.0)):
+        torch.manual_seed(step)
+        file = run / "checkpoints" / f"{step:07d}.safetensors"
+        save_teacher(file, build_generator(config), config, crop_size=32, progress=share)
+    fitting = QualityConfig(width=4, pairs=6, held_out=0.34, steps=2, batch=4)
+    pairs = draw_pairs(13, 32, seed=2)
+    records = list(quality_widths.width_records("mine", run, fitting, (2, 4), pairs, tmp_path / "widths"))
+    assert [r.experiment for r in records] == ["quality/mine/width_02", "quality/mine/width_04"]
+    small, large = records
+    assert small.metric("parameters").value < large.metric("parameters").value
+    assert small.metric("spearman").n == 4 and small.metric("features_by_q_given_facts").n == 13
+    assert load_quality(tmp_path / "widths" / "width_02.safetensors").width == 2
