@@ -36,9 +36,14 @@ class Estimate:
         """Whether zero lies outside the interval."""
         return self.low > 0 or self.high < 0
 
+    def text(self, digits: int = 2) -> str:
+        """`-0.31 (-0.39 to -0.22)`, with so many digits after the point and a true minus sign."""
+        value, low, high = (f"{x:.{digits}f}" for x in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})".replace("-", "−")
+
     def __str__(self) -> str:
-        """`-0.31 (-0.39 to -0.22)`, with a true minus sign."""
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})".replace("-", "−")
+        """With two digits."""
+        return self.text()
 
 
 def spearman(first: FloatArray, second: FloatArray) -> float:

@@ -26,9 +26,9 @@ def found(record: Record | None, name: str) -> Estimate | None:
         return None
 
 
-def interval(estimate: Estimate | None) -> str:
+def interval(estimate: Estimate | None, digits: int = 2) -> str:
     """An estimate with its interval, or what stands for one that is missing."""
-    return MISSING if estimate is None else str(estimate)
+    return MISSING if estimate is None else estimate.text(digits)
 
 
 def knows(weight_and_error: Estimate | None) -> str:

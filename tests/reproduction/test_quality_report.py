@@ -142,6 +142,7 @@ def test_words_say_what_the_numbers_do() -> None:
     }  # fmt: skip
     assert {key: words.knows(Estimate(*key)) for key in told} == told
     assert words.knows(None) == words.interval(None) == words.MISSING
+    assert words.interval(Estimate(0.9873, 0.981, 1.0), 3) == "0.987 (0.981 to 1.000)"
 
     def record(**values: float) -> Record:
         metrics = tuple(Metric(name=k, value=v, protocol="p", n=50) for k, v in values.items())
