@@ -27,6 +27,7 @@ from mfs_lib.evaluation.metrics.features import feature_distances
 from mfs_lib.evaluation.metrics.recognisers import DEFAULT_JUDGE, load_recogniser
 from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.evaluation.metrics.truth import absolute_errors
+from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.reproduction.rank_statistics import (
     Estimate,
@@ -38,11 +39,11 @@ from mfs_lib.reproduction.rank_statistics import (
     partial_spearman,
     spearman,
 )
-from mfs_lib.reproduction.sampled_pairs import FACTS, SampledPairs, identities
+from mfs_lib.reproduction.sampled_pairs import FACTS, SampledPairs
 from mfs_lib.results import Metric
 from mfs_lib.training.quality import score_images
 from mfs_lib.training.sampled import to_uint8
-from mfs_lib.weights.models import load_mobilenet_v2, load_sface
+from mfs_lib.weights.models import load_mobilenet_v2
 
 WEIGHTS = ("q", "cos2", "alpha")
 ERRORS = ("error", "features", "identity")
@@ -68,7 +69,7 @@ def weights_of(pictures: Tensor, pairs: SampledPairs, scorer: QualityScorer) -> 
     """q, cos2 and alpha (N,) of pictures (N,3,S,S) in [0,1], which are seen in 8 bits as training sees them."""
     stored = to_uint8(pictures)
     q = score_images(scorer, stored).double().numpy()
-    seen = identities(stored.float() / 255, load_sface())
+    seen = identity_of(stored.float() / 255).embedding
     cos2 = (seen * pairs.embedding).sum(1).double().square().numpy()
     return {"q": q, "cos2": cos2, "alpha": q * cos2}
 

@@ -26,12 +26,10 @@ from tqdm import tqdm
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.evaluation.metrics.truth import absolute_errors
-from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.faces.morphable.world import WorldSample
-from mfs_lib.networks.sface import SFace
 from mfs_lib.training.teachers.interface import Teacher
-from mfs_lib.weights.models import load_sface
 
 PAIRS_SEED = 4_000_037
 """Of pairs that neither a teacher nor a scorer has learned from or was watched with."""
@@ -66,13 +64,6 @@ class SampledPairs:
         return np.stack([self.facts[name] for name in FACTS], 1)
 
 
-@torch.no_grad()
-def identities(pictures: Tensor, sface: SFace) -> Tensor:
-    """SFace's identities (N,128) of crops (N,3,S,S) in [0,1]."""
-    parts = pictures.split(_BATCH)  # type: ignore[no-untyped-call]
-    return torch.cat([sface(arcface_view(part)).embedding for part in parts])
-
-
 def _attribute_facts(world: MorphableWorld, target: WorldSample) -> dict[str, Tensor]:
     how, smile = target.attributes, world.model.expression_mean
     weights = target.image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -95,7 +86,7 @@ def draw_pairs(count: int, size: int, seed: int = PAIRS_SEED) -> SampledPairs:
     """
     if count < 1 or size < 32 or size % 8:
         raise InputError(f"pairs are drawn from one on, at 32 pixels or more and multiples of 8; got {count}, {size}")
-    world, sface, generator = MorphableWorld.load(), load_sface(), torch.Generator().manual_seed(seed)
+    world, generator = MorphableWorld.load(), torch.Generator().manual_seed(seed)
     pictures: list[tuple[Tensor, Tensor, Tensor]] = []
     facts: list[dict[str, Tensor]] = []
     for start in tqdm(range(0, count, _BATCH), desc="pairs"):
@@ -104,10 +95,10 @@ def draw_pairs(count: int, size: int, seed: int = PAIRS_SEED) -> SampledPairs:
         pictures.append((source.image, target.image, world.swap(identity_of=source, attributes_of=target).image))
         facts.append(_attribute_facts(world, target))
     source_image, target_image, truth = (torch.cat(column) for column in zip(*pictures, strict=True))
-    embedding = identities(source_image, sface)
+    embedding = identity_of(source_image).embedding
     known = {name: torch.cat([part[name] for part in facts]).double().numpy() for name in facts[0]}
     known["to change"] = absolute_errors(target_image, truth)
-    known["likeness"] = (identities(target_image, sface) * embedding).sum(1).double().numpy()
+    known["likeness"] = (identity_of(target_image).embedding * embedding).sum(1).double().numpy()
     return SampledPairs(source_image, target_image, truth, embedding, {name: known[name] for name in FACTS})
 
 

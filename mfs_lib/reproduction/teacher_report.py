@@ -34,8 +34,9 @@ from mfs_lib.evaluation.metrics.recognisers import DEFAULT_JUDGE, load_recognise
 from mfs_lib.evaluation.metrics.retrieval import retrieval_metric
 from mfs_lib.evaluation.metrics.samples import SampleMean
 from mfs_lib.evaluation.metrics.truth import truth_metrics
+from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.reproduction.rank_statistics import Estimate, estimate_rows
-from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs, identities, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs, swap_pairs
 from mfs_lib.reproduction.stages import keep_stages
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.runinfo import file_digest
@@ -44,7 +45,6 @@ from mfs_lib.training.quality import snapshots
 from mfs_lib.training.teachers import Teacher, load_teacher
 from mfs_lib.training.teachers.shipped import SHIPPED_TEACHERS, is_shipped, shipped_file
 from mfs_lib.training.teachers.trained import TrainedTeacher
-from mfs_lib.weights.models import load_sface
 
 FILE = Path("results/teachers.jsonl")
 CURVE = ("retrieval", "cos_source", "cos_target", "error", "error_ratio")
@@ -115,9 +115,7 @@ class _Judged:
     @classmethod
     def of(cls, pairs: SampledPairs) -> _Judged:
         judge = load_recogniser(DEFAULT_JUDGE)
-        return cls(
-            judge, embed(judge, pairs.source), embed(judge, pairs.target), identities(pairs.target, load_sface())
-        )
+        return cls(judge, embed(judge, pairs.source), embed(judge, pairs.target), identity_of(pairs.target).embedding)
 
 
 def _checkpoint_metrics(swaps: Tensor, pairs: SampledPairs, seen: _Judged) -> list[Metric]:
@@ -146,7 +144,7 @@ def curve_records(
         begun = time.perf_counter()
         swaps = swap_pairs(replace(teacher, name=f"{name} at {100 * teacher.progress:.0f} %"), pairs)
         change = (swaps - pairs.target).abs().mean((1, 2, 3))
-        result = identities(swaps, load_sface())
+        result = identity_of(swaps).embedding
         detector.add(
             take_look(teacher.progress, result=result, source=pairs.embedding, target=seen.target_sface, change=change)
         )

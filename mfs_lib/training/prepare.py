@@ -30,6 +30,7 @@ from mfs_lib.training.pools import (
 from mfs_lib.training.sampled import sampled_people, sampled_pool, to_uint8
 from mfs_lib.training.taught import apply_teacher
 from mfs_lib.weights.models import load_mesh, load_sface
+from mfs_lib.weights.safe_io import write_atomically, write_text
 
 _WATCHED = 48
 _WATCH_SEED = 1_000_003
@@ -139,11 +140,9 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
                 f"{folder} holds pools of other data settings, seed or face world: choose a new run folder"
             )
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "pools.partial"
-        torch.save(_build(experiment), partial)
-        note.write_text(settings)
-        partial.replace(path)
+        built = _build(experiment)
+        write_text(note, settings)
+        write_atomically(path, lambda temporary: torch.save(built, temporary))
     stored = torch.load(path, weights_only=True, mmap=True)
     reverse = Triplets(*stored["reverse"]) if stored["reverse"] else None
     sources, target, truth = stored["watch"]

@@ -37,6 +37,7 @@ from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.runlog import forget_log_after, log_entry
 from mfs_lib.training.samples import write_samples
 from mfs_lib.weights.models import load_mobilenet_v2, load_sface
+from mfs_lib.weights.safe_io import write_atomically
 from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
@@ -287,9 +288,7 @@ class Trainer:
             "generator": self.devices.random_states(self.generator), "step": self.step, "detector": self.detector.state_dict(),
         }  # fmt: skip
         if self.devices.first:
-            partial = self.folder / "state.partial"
-            torch.save(state, partial)
-            partial.replace(self.folder / "state.pt")
+            write_atomically(self.folder / "state.pt", lambda temporary: torch.save(state, temporary))
 
     def resume(self) -> None:
         """Go on from `state.pt` if it is there.

@@ -1,7 +1,7 @@
 """The classical teacher for photographs: warp the source's face by landmarks, take the target's colours, blend.
 
-It learned nothing and needs no training; see ``training.warp_swap`` for how it is done. Expression and mouth are the
-source's, so that a student shouldn't trust it far.
+It learned nothing and needs no training; see ``training.warp_swap`` for how it is done. The pixels are the
+source's on the target's mesh: what the source's picture doesn't show is smeared, so that a student shouldn't trust it far.
 """
 
 from __future__ import annotations
