@@ -60,6 +60,12 @@ class Modulated(NamedTuple):
         cast(nn.Conv2d, layers[0]).weight.copy_(self.baked()[0])
 
 
+def demodulated(weight: Tensor, scale: Tensor) -> Modulated:
+    """The convolution of a learned `weight` (Cout,Cin,1,1) under the scales (B,Cin) of B identities."""
+    energy = scale.square() @ weight.flatten(1).square().t()
+    return Modulated(scale, weight, torch.rsqrt(energy + _EPSILON))
+
+
 class WeightModulation(nn.Module):
     """One pointwise layer's learned weight and the linear map from an identity to its channel scales."""
 
@@ -78,5 +84,4 @@ class WeightModulation(nn.Module):
         scale = cast(Tensor, self.style(embedding))
         if self.plus_one:
             scale = scale + 1.0
-        energy = scale.square() @ self.weight.flatten(1).square().t()
-        return Modulated(scale, self.weight, torch.rsqrt(energy + _EPSILON))
+        return demodulated(self.weight, scale)

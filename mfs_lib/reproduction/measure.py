@@ -15,6 +15,7 @@ from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
+from mfs_lib.training.enlarging import swap_enlarged
 from mfs_lib.training.teachers import Teacher
 
 _BATCH = 25
@@ -56,9 +57,9 @@ def held_out_pairs(count: int, size: int, seed: int) -> HeldOutPairs:
     return HeldOutPairs(pictures[0], pictures[1], pictures[2], pictures[3], identity_of(pictures[0]))
 
 
-def student_system(student: MobileFaceSwap) -> System:
-    """A student that swaps; in eval mode, as it comes out of training."""
-    return lambda pairs: student(pairs.target, pairs.identity).result
+def student_system(student: MobileFaceSwap, size: int) -> System:
+    """A student, in eval mode, that swaps targets enlarged or reduced to `size`; its swaps get the targets' own size."""
+    return lambda pairs: swap_enlarged(student, pairs.target, pairs.identity, size).result
 
 
 def teacher_system(teacher: Teacher) -> System:

@@ -68,7 +68,7 @@ def carry_out(run: Run, runs: Path, *, keep_weights: Path | None = None) -> Reco
     if run.row.trained:
         trainer = trainer_of(run, runs)
         seconds = _train(trainer, run, folder)
-        system, about = student_system(trainer.average), _about_training(trainer.detector, run, seconds)
+        system, about = student_system(trainer.average, run.experiment.crop_size), _about_training(trainer.detector, run, seconds)
         _keep(trainer.average, run, folder / WEIGHTS, keep_weights)
     else:
         system, about, seconds = teacher_system(load_teacher(run.experiment.teacher)), (), 0.0
@@ -141,7 +141,7 @@ def _about_training(detector: CollapseDetector, run: Run, seconds: float) -> tup
 def _keep(student: MobileFaceSwap, run: Run, path: Path, shipped: Path | None) -> None:
     """Write the averaged weights in half precision; a copy under the row's and seed's name where it was asked for."""
     about = {"experiment": run.name, "seed": str(run.seed), "steps": str(run.steps), "settings": run.digest}
-    save_student(path, student, crop_size=run.experiment.data.size, metadata=about, dtype=torch.float16)
+    save_student(path, student, crop_size=run.experiment.crop_size, metadata=about, dtype=torch.float16)
     if shipped is not None:
         shipped.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, shipped / f"{run.row.key}_{run.seed}{path.suffix}")

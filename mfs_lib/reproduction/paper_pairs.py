@@ -25,9 +25,9 @@ from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.evaluation.training_drawing import pairs_of
 from mfs_lib.faces import manifests
 from mfs_lib.faces.folders import Photo, crop_photos, load_photo_set
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.reproduction.measure import held_out_pairs
-from mfs_lib.training.teachers.interface import resized
 
 FIGURES_SEED = 20_269
 """Of all pairs in the figures; no pool of a training and no measurement is drawn from it."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.evaluation.complexity.system import Part, SystemCost, cost_of
 from mfs_lib.evaluation.complexity.system import System as CountedSystem
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.faceshifter import AEINet
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, StaticSwapper
@@ -33,7 +34,6 @@ from mfs_lib.reproduction.paper_pairs import Deck, ShownPairs
 from mfs_lib.training.config import load_experiment
 from mfs_lib.training.teachers import Teacher
 from mfs_lib.training.teachers.generators import build_generator, identity_size
-from mfs_lib.training.teachers.interface import resized
 from mfs_lib.training.teachers.landmark_warp import LandmarkWarp
 from mfs_lib.training.teachers.loading import load_teacher
 from mfs_lib.training.teachers.shipped import is_shipped

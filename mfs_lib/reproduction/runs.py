@@ -174,7 +174,8 @@ def named_files(experiment: StudentExperiment, *, trained: bool = True) -> dict[
     found = {"teacher": _file(experiment.teacher.name, "teacher")}
     if trained:
         found["scorer"] = _file(experiment.reweighting.scorer, "quality")
-        found["start"] = student_path(experiment.start) if experiment.start else None
+        for part, name in (("start", experiment.start), ("backbone", experiment.backbone)):
+            found[part] = student_path(name) if name else None
     return {name: path for name, path in found.items() if path is not None}
 
 

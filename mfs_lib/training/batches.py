@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.training.config import BatchConfig
 from mfs_lib.training.pools import IdentityBank, Triplets
@@ -69,8 +69,6 @@ class Sampler:
             free = counts.free
         target, truth, face = (torch.cat(column) for column in zip(*(p[0] for p in parts), strict=True))
         target, truth = _recolour([target, truth], self.generator)
-        shrink = target.shape[-1] // size
-        if shrink > 1:
-            target, truth, face = (F.avg_pool2d(x, shrink) for x in (target, truth, face))
+        target, truth, face = (resized(x, size) for x in (target, truth, face))
         source, alpha = torch.cat([p[1] for p in parts]), torch.cat([p[2] for p in parts])
         return Batch(target, truth, face, self.bank[source], free, alpha)

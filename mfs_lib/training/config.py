@@ -93,11 +93,13 @@ class StudentExperiment:
     data: DataConfig = field(default_factory=DataConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     identity_samples: int = 4  # pictures of a batch that the identity loss sees; 0 trains without that loss
+    backbone: str = ""  # the student, named like `start`, whose average person it begins as (see `training.backbone`)
     start: str = ""  # weights to begin from: a shipped student's name or a .safetensors file; without it, at random
     teacher: TeacherConfig = field(default_factory=TeacherConfig)  # whose swaps are learned; oracle: the exact ones
     reweighting: ReweightingConfig = field(default_factory=ReweightingConfig)  # α of equation 4; the oracle has none
     difference_gain: float = 6.0  # how much more of a reconstruction counts where truth and target differ; 0: all alike
     precision: str = "32-true"  # or bf16-mixed: what autocast computes in
+    enlarge: int = 1  # targets are made so many times larger for the network, and its pictures reduced again
     code_steps: int = 0  # steps of `learn_code` before the first picture
     loss: LossConfig = field(default_factory=LossConfig)
     stages: tuple[StageConfig, ...] = (StageConfig(),)
@@ -110,6 +112,11 @@ class StudentExperiment:
     def steps(self) -> int:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def crop_size(self) -> int:
+        """Of the crops that the network works on in the end."""
+        return self.stages[-1].size * self.enlarge
 
     def cycle(self, step: int) -> tuple[int, int]:
         """First and last step (exclusive) of the learning rate's cosine that a step belongs to."""
@@ -167,6 +174,10 @@ def _check(result: StudentExperiment, where: str) -> None:
         raise ConfigError(f"{where}: there must be a stage, and every stage needs steps")
     if any(stage.size < 32 or stage.size % 32 or result.data.size % stage.size for stage in result.stages):
         raise ConfigError(f"{where}: stage sizes must be multiples of 32 that divide the data's size")
+    if result.enlarge < 1:
+        raise ConfigError(f"{where}: enlarge must be 1 (targets as they are) or more, got {result.enlarge}")
+    if result.start and result.backbone:
+        raise ConfigError(f"{where}: a student can't begin from all weights of one and the backbone of another: drop one")
     if result.code_steps and not result.network.code_dim:
         raise ConfigError(f"{where}: this network has no identity code to learn: set code_dim, or code_steps to 0")
     if result.precision not in get_args(Precision):

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.folders import PhotoSet, load_photo_set
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.faces.morphable.model import MODEL_FILE
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.sface import SFace
 from mfs_lib.runinfo import file_digest
@@ -47,10 +47,7 @@ class Watched:
 
     def at(self, size: int) -> Watched:
         """The same pairs at another resolution."""
-        if size == self.target.shape[-1]:
-            return self
-        pictures = (self.sources, self.target, self.truth)
-        sources, target, truth = (F.interpolate(x, size=(size, size), mode="area") for x in pictures)
+        sources, target, truth = (resized(x, size) for x in (self.sources, self.target, self.truth))
         return Watched(sources, target, truth, self.source)
 
 

@@ -52,7 +52,7 @@ def ship(run: Path, experiment_file: Path, output: Path) -> None:
         "licence": "CC BY 4.0; learned from the Face Research Lab London Set (DeBruine & Jones 2017) and SFHQ (MIT)",
         **data_digests(experiment),
     }  # fmt: skip
-    save_student(output, student.eval(), crop_size=experiment.data.size, metadata=about, dtype=torch.float16)
+    save_student(output, student.eval(), crop_size=experiment.crop_size, metadata=about, dtype=torch.float16)
 
 
 def main() -> None:

@@ -15,21 +15,24 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.faces.resizing import resized
+from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training import losses
 from mfs_lib.training.adversarial import Adversary, middle
 from mfs_lib.training.averaging import update_average
+from mfs_lib.training.backbone import take_backbone
 from mfs_lib.training.batches import Batch, Sampler
 from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
 from mfs_lib.training.devices import Devices, as_float32
 from mfs_lib.training.distillation_losses import full_mask_loss, perceptual_to_teacher
+from mfs_lib.training.enlarging import swap_enlarged
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.loop import Rhythm, read_arguments, train
 from mfs_lib.training.multiscale import MultiScaleHeads
@@ -42,6 +45,10 @@ from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
 _PERCEPTUAL_TAPS = 3
+_AVERAGED = 400
+"""Source pictures that a backbone's average person is taken over."""
+_CALIBRATED = 64
+"""Targets that AdaIN's beginnings are measured on."""
 _FROM_TEACHER = ("rec", "raw", "laplacian", "multiscale", "per", "per_squared")
 """Losses that α weighs: they compare with the teacher's picture."""
 
@@ -56,18 +63,24 @@ def freeze_norms(network: nn.Module) -> None:
             module.eval()
 
 
-def _first_weights(experiment: StudentExperiment) -> MobileFaceSwap:
-    """The experiment's network at random, or with the weights that it begins from.
+def _first_weights(experiment: StudentExperiment, pools: Pools) -> MobileFaceSwap:
+    """The experiment's network at random, on another's backbone, or with the weights that it begins from.
 
     Raises:
         ConfigError: those are of another network.
     """
+    if experiment.backbone:
+        student, size = MobileFaceSwap(experiment.network), experiment.crop_size
+        people = pools.bank[torch.arange(min(_AVERAGED, len(pools.bank)))]
+        targets = resized(pools.sampled.target[:_CALIBRATED] / 255.0, size)
+        take_backbone(student, load_student(experiment.backbone).network, people, targets)
+        return student
     if not experiment.start:
         return MobileFaceSwap(experiment.network)
-    student = load_student(experiment.start)
-    if student.network.config != experiment.network:
-        raise ConfigError(f"the weights of {student.name} are those of another network than the experiment's")
-    return student.network.train()
+    first = load_student(experiment.start)
+    if first.network.config != experiment.network:
+        raise ConfigError(f"the weights of {first.name} are those of another network than the experiment's")
+    return first.network.train()
 
 
 class Trainer:
@@ -79,7 +92,7 @@ class Trainer:
         torch.manual_seed(experiment.seed)
         self.devices = devices or Devices(experiment.precision)
         self.experiment, self.folder = experiment, folder
-        self.student = _first_weights(experiment)
+        self.student = _first_weights(experiment, pools)
         self.student.use_backend("matmul")
         self._keep_code()
         self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
@@ -242,7 +255,8 @@ class Trainer:
         """The student's pictures and its decoder's levels, in float32: landmarks are placed on them, and losses small."""
         levels: list[Tensor] = []
         with self.devices.autocast():
-            out = self.student.apply_weights(batch.target, self.student.inject(batch.source), levels=levels)
+            size = batch.target.shape[-1] * self.experiment.enlarge
+            out = swap_enlarged(self.student, batch.target, batch.source, size, levels=levels)
         return as_float32(out), as_float32(levels)
 
     @torch.no_grad()
@@ -250,7 +264,7 @@ class Trainer:
         """What the averaged student does on pictures it never trains on; tells the collapse detector."""
         stage, _ = self._stage()
         place, watched = self.devices.place, self.pools.watch.at(stage.size)
-        result = self.average(place(watched.target), place(watched.source)).result.cpu()
+        result = self._averaged(watched.target, watched.source)
         seen, own = (self.sface(arcface_view(place(x))).embedding.cpu() for x in (result, watched.target))
         write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
         source = watched.source.embedding
@@ -270,14 +284,17 @@ class Trainer:
             "retrieval": float(retrieved.float().mean()),
         }
 
+    def _averaged(self, target: Tensor, source: IdentityFeatures) -> Tensor:
+        """Swaps of the averaged student, on the CPU."""
+        place, size = self.devices.place, target.shape[-1] * self.experiment.enlarge
+        return swap_enlarged(self.average, place(target), place(source), size).result.cpu()
+
     def _error_taught(self, size: int, count: int) -> float:
         """The error ratio on sampled triplets that it learns from: how much better, tells what it learned by heart."""
         pool, some = self.pools.sampled, slice(0, count)
-        target, truth = (
-            F.interpolate(x[some] / 255.0, size=(size, size), mode="area") for x in (pool.target, pool.truth)
-        )
+        target, truth = (resized(x[some] / 255.0, size) for x in (pool.target, pool.truth))
         source = self.sampler.bank[pool.source[some, 0]]
-        result = self.average(self.devices.place(target), self.devices.place(source)).result.cpu()
+        result = self._averaged(target, source)
         return losses.error_ratio(result, target, truth)
 
     def save(self) -> None:

@@ -46,7 +46,7 @@ def test_a_teacher_is_told_what_it_needs_and_a_student_the_identity(pairs: HeldO
         channels=(4, 8, 8, 8, 8), mask_channels=(8, 8, 4, 4, 2), embedding_dim=128, feature_channels=1024,
         predictor_width=8,
     )  # fmt: skip
-    system = student_system(MobileFaceSwap(config).eval())
+    system = student_system(MobileFaceSwap(config).eval(), 64)
     swaps = swaps_of(system, pairs)
     assert swaps.shape == pairs.target.shape and float(swaps.min()) >= 0 and float(swaps.max()) <= 1
     turned = IdentityFeatures(pairs.identity.embedding.flip(0), pairs.identity.feature_map.flip(0))

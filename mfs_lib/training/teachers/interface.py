@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mfs_lib.errors import InputError
+from mfs_lib.faces.resizing import resized
 
 Need = Literal["source_face", "source_face or embedding", "truth"]
 """What a teacher can't do without, beside the target."""
@@ -72,15 +72,6 @@ def required_source(source_face: Tensor | None, target: Tensor, *, name: str) ->
             f"{tuple(target.shape)}"
         )
     return source_face
-
-
-def resized(image: Tensor, size: int) -> Tensor:
-    """(B,C,S,S) at another size: averaged where it shrinks, bilinear where it grows."""
-    if image.shape[-1] == size:
-        return image
-    if image.shape[-1] > size:
-        return functional.interpolate(image, size=(size, size), mode="area")
-    return functional.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def finished(image: Tensor, target: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from mfs_lib.errors import InputError
 from mfs_lib.faces.mesh import crop_landmarks
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.face_mesh import FaceMesh
 from mfs_lib.training.sampled import to_uint8
-from mfs_lib.training.teachers.interface import Need, required_source, resized
+from mfs_lib.training.teachers.interface import Need, required_source
 from mfs_lib.training.warp_swap import face_map, warp_swap
 from mfs_lib.weights.models import default_mesh
 

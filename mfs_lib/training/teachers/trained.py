@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mfs_lib.errors import AssetError, ConfigError, InputError
 from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.sface import SFace
 from mfs_lib.training.teachers.generators import (
     GeneratorConfig,
@@ -31,7 +32,7 @@ from mfs_lib.training.teachers.generators import (
     plain_config,
     render,
 )
-from mfs_lib.training.teachers.interface import Need, check_target, finished, required_source, resized
+from mfs_lib.training.teachers.interface import Need, check_target, finished, required_source
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import load_weights, save_weights
 
