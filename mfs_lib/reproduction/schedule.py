@@ -229,5 +229,7 @@ class _Bar:
         """Read how far those are that go on."""
         if self._show:
             self._done |= {id(run): self._part(run) for run in going}
-            self._bar.n = self._sum()
-            self._bar.refresh()
+            done = self._sum()
+            if done != self._bar.n:  # else a log of the command would get a line for every look at the processes
+                self._bar.n = done
+                self._bar.refresh()

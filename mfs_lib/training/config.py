@@ -177,7 +177,9 @@ def _check(result: StudentExperiment, where: str) -> None:
     if result.enlarge < 1:
         raise ConfigError(f"{where}: enlarge must be 1 (targets as they are) or more, got {result.enlarge}")
     if result.start and result.backbone:
-        raise ConfigError(f"{where}: a student can't begin from all weights of one and the backbone of another: drop one")
+        raise ConfigError(
+            f"{where}: a student can't begin from all weights of one and the backbone of another: drop one"
+        )
     if result.code_steps and not result.network.code_dim:
         raise ConfigError(f"{where}: this network has no identity code to learn: set code_dim, or code_steps to 0")
     if result.precision not in get_args(Precision):
