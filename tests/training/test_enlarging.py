@@ -48,7 +48,7 @@ def test_the_network_sees_the_larger_picture(student: MobileFaceSwap, someone: I
 
 
 def test_what_the_mask_leaves_alone_is_untouched(student: MobileFaceSwap, someone: IdentityFeatures) -> None:
-    nn.init.constant_(student.fusion.layers[-1].bias, -1e4)  # type: ignore[union-attr, index, arg-type]
+    nn.init.constant_(student.fusion.layers[-1].bias, -1e4)  # type: ignore[union-attr, index]
     target = torch.rand(2, 3, 64, 64)
     assert torch.equal(swap_enlarged(student, target, someone, 128).result, target)
 
