@@ -68,8 +68,8 @@ def answers(pairs: HeldOutPairs, taught: Tensor, *, detail: int) -> list[Answer]
 
     return [
         Answer(NOTHING, pairs.target, torch.zeros_like(pairs.face)),
-        Answer(BLURRED, inside(resized(resized(taught, detail), size)), pairs.face),
         Answer(FACE, inside(taught), pairs.face),
+        Answer(BLURRED, inside(resized(resized(taught, detail), size)), pairs.face),
         Answer(WHOLE, taught, torch.ones_like(pairs.face)),
         Answer(EXACT, pairs.truth, pairs.face),
     ]
