@@ -1,7 +1,7 @@
 """Carries out many runs, each in a process of its own with one thread, so many at once as there are cores.
 
-A run that fails is reported with its last words and leaves the others alone. Stopped by Ctrl-C, all processes end; what
-they had saved is where the next call goes on.
+A run that fails is reported with its last words and leaves the others alone. Stopped by Ctrl-C or told to end, all processes
+end; what they had saved is where the next call goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -101,7 +102,8 @@ def prepare_all(runs: Sequence[Run], place: Place, *, show: bool = True) -> None
         assert isinstance(folder, Path)
         process = _start(place.prepare_command(run), folder / f"prepare_{run.row.key}.log")
         try:
-            code = process.wait()
+            with _ends_when_told():
+                code = process.wait()
         except BaseException:
             _end([process])
             raise
@@ -123,7 +125,7 @@ def carry_out_all(
         show: a progress bar over the runs, with the time that is left.
     """
     waiting, going, failed = list(runs), dict[int, _Going](), list[Failure]()
-    with _alone(place.runs), _Bar(runs, place.runs, show) as bar:
+    with _ends_when_told(), _alone(place.runs), _Bar(runs, place.runs, show) as bar:
         try:
             while waiting or going:
                 while waiting and len(going) < jobs:
@@ -177,6 +179,23 @@ def _last_words(log: Path) -> str:
     """The last line of a log that says anything."""
     lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")
+
+
+@contextmanager
+def _ends_when_told() -> Iterator[None]:
+    """Meanwhile SIGTERM is taken like Ctrl-C, so that nothing that was started goes on alone."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may be told
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

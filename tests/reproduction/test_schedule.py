@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -97,6 +98,25 @@ def test_stopping_ends_the_processes(runs: list[Run], place: Place, tmp_path: Pa
         carry_out_all(runs[:2], place, jobs=2, command=stop, show=False)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_being_told_to_end_ends_the_processes_too(runs: list[Run], place: Place, tmp_path: Path) -> None:
+    pid, before = tmp_path / "pid", signal.getsignal(signal.SIGTERM)
+    code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+
+    def tell() -> None:
+        while not (pid.is_file() and pid.read_text()):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    with pytest.raises(KeyboardInterrupt):
+        carry_out_all(runs[:1], place, jobs=1, command=lambda run: _python(code, pid), show=False)
+    teller.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_two_calls_never_share_a_folder(runs: list[Run], place: Place, tmp_path: Path) -> None:
