@@ -84,9 +84,14 @@ def table_header(columns: Sequence[Column] = COLUMNS) -> list[str]:
 def table_rows(table: Table, found: Collected, columns: Sequence[Column] = COLUMNS) -> list[list[str]]:
     """A row for each of the table's: title, seeds, mean ± half the 95 % interval for each column, what is printed."""
     return [
-        [title(row), *_cells(found.get(row.key), columns), paper_text(row)]
+        [title(row) + _collapsed(found.get(row.key)), *_cells(found.get(row.key), columns), paper_text(row)]
         for row in table.rows
-    ]  # fmt: skip
+    ]
+
+
+def _collapsed(measured: Measured | None) -> str:
+    """A dagger for a row whose runs, one at least, ended at "output = target": its other numbers say nothing."""
+    return "†" if measured is not None and measured.total("watch_collapsed") else ""
 
 
 def _cells(measured: Measured | None, columns: Sequence[Column]) -> list[str]:
@@ -166,7 +171,8 @@ def markdown_report(table: Table, found: Collected, judgements: Sequence[Judgeme
     parts = [
         f"## {table.name}: mean over seeds ± half the 95 % interval",
         markdown_table(table_header(), table_rows(table, found)),
-        "\\* which printed line this is, is inferred; FD-MNV2 and FID have different features.",
+        "\\* which printed line this is, is inferred; FD-MNV2 and FID have different features. † A run at least ended at "
+        "'output = target': no swap, and so no fault.",
         *([f"Not recorded yet: {', '.join(lacking)}."] if lacking else []),
         f"Trained for {seconds / 3600:.1f} hours of one core.",
         "## Do the rows separate?", markdown_table(SEPARATION_HEADER, separation_rows(found)),

@@ -75,6 +75,16 @@ def test_rows_show_seeds_means_and_what_is_printed(table: Table, found: Collecte
     assert missing_titles(table, found) == ["unlisted"]
 
 
+def test_a_row_that_collapsed_is_marked(table: Table) -> None:
+    records = [
+        record("toy/plain", seed, {**dict.fromkeys(METRICS, 0.0), "watch_collapsed": float(seed == 1)}, unit="percent")
+        for seed in range(2)
+    ]
+    found = collect(table, [*records, record("toy/ours", 0, dict.fromkeys(METRICS, 90.0), unit="percent")])
+    titles = [row[0] for row in table_rows(table, found, (IDENTITY,))]
+    assert titles == ["plain one\\*†", "teacher", "ours", "unlisted"]
+
+
 def test_separation_says_how_far_rows_lie_apart(found: Collected) -> None:
     (cells,) = separation_rows(found, (IDENTITY,))
     assert cells[0] == "retrieval, %"
