@@ -104,7 +104,7 @@ def test_a_half_finished_run_goes_on_and_its_times_add_up(stop_at: SimpleNamespa
     assert run.made(record)
     for path in (folder / WEIGHTS, tmp_path / "kept/ours_3.safetensors"):
         kept = load_student(str(path))
-        assert kept.crop_size == 64 and kept.metadata["settings"] == run.digest
+        assert kept.crop_size == run.experiment.crop_size == 32 and kept.metadata["settings"] == run.digest
         assert kept.network.config == run.experiment.network
 
 

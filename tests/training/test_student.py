@@ -173,7 +173,10 @@ def _numbers(trainer: Trainer, result: Tensor) -> dict[str, float]:
     """What the trainer sees when its student answers with `result`."""
 
     class _Answer(nn.Module):
-        def forward(self, *_: Any) -> Any:
+        def inject(self, _: Any) -> None:
+            """Whoever the source is."""
+
+        def apply_weights(self, *_: Any, **__: Any) -> Any:
             return SimpleNamespace(result=result)
 
     trainer.average = _Answer()  # type: ignore[assignment]
