@@ -144,6 +144,7 @@ def _about_training(detector: CollapseDetector, run: Run, seconds: float) -> tup
 def _keep(student: MobileFaceSwap, run: Run, path: Path, shipped: Path | None) -> None:
     """Write the averaged weights in half precision; a copy under the row's and seed's name where it was asked for."""
     about = {"experiment": run.name, "seed": str(run.seed), "steps": str(run.steps), "settings": run.digest}
+    about["pictures"] = str(run.experiment.data.size)  # which are enlarged to the crops that it works on
     save_student(path, student, crop_size=run.experiment.crop_size, metadata=about, dtype=torch.float16)
     if shipped is not None:
         shipped.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from mfs_lib.networks.sface import SFace
 from mfs_lib.networks.simswap import SimSwapGenerator, style_layers
 from mfs_lib.reproduction.paper_pairs import Deck, ShownPairs
 from mfs_lib.training.config import load_experiment
+from mfs_lib.training.enlarging import swap_enlarged
 from mfs_lib.training.teachers import Teacher
 from mfs_lib.training.teachers.generators import build_generator, identity_size
 from mfs_lib.training.teachers.landmark_warp import LandmarkWarp
@@ -111,14 +112,14 @@ def teacher_system(teacher: Teacher, title: str) -> Shown:
 
 
 def student_system(student: Student, title: str) -> Shown:
-    """A student as it swaps."""
+    """A student as it swaps: pictures of the size that it learned from, enlarged if it learned so."""
     student.network.use_backend("matmul")
 
     def swap(pairs: ShownPairs) -> Tensor:
-        result: Tensor = student.network(pairs.target, pairs.identity).result
-        return result
+        return swap_enlarged(student.network, pairs.target, pairs.identity, student.crop_size).result
 
-    return Shown(student.name, title, student.crop_size, swap, lambda: student_cost(student, title))
+    size = int(student.metadata.get("pictures", student.crop_size))
+    return Shown(student.name, title, size, swap, lambda: student_cost(student, title))
 
 
 def find(keys: Iterable[str], *, folder: Path = TABLE2_FOLDER, titles: dict[str, str] | None = None) -> list[Shown]:
