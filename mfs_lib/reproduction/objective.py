@@ -13,19 +13,20 @@ import torch
 from torch import Tensor
 
 from mfs_lib.errors import InputError
-from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.mobilefaceswap import composite
 from mfs_lib.reproduction.measure import HeldOutPairs
 from mfs_lib.training.adversarial import middle
 from mfs_lib.training.config import LossConfig
 from mfs_lib.training.distillation_losses import (
+    PERCEPTUAL_TAPS,
     DistillationWeights,
     perceptual_to_teacher,
     reconstruction_to_teacher,
 )
 from mfs_lib.training.losses import identity_loss, mask_loss
-from mfs_lib.weights.models import load_mobilenet_v2, load_sface
+from mfs_lib.weights.models import load_mobilenet_v2
 
 TERMS = ("rec", "per", "id", "mask")
 """Of equation 7, without L_adv."""
@@ -35,8 +36,6 @@ NOTHING, FACE, BLURRED, WHOLE, EXACT = (
     "the teacher's whole picture", "the exact swap",
 )  # fmt: skip
 """Names of the answers."""
-
-_TAPS = 3  # maps of MobileNetV2 that L_per compares, as in the trainer
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,11 @@ def answers(pairs: HeldOutPairs, taught: Tensor, *, detail: int) -> list[Answer]
 def priced(answer: Answer, pairs: HeldOutPairs, taught: Tensor) -> dict[str, Tensor]:
     """The unweighted losses (N,) of an answer by the names of `TERMS`."""
     features = load_mobilenet_v2()
-    mine, theirs = (features(middle(x), taps=_TAPS) for x in (answer.result, taught))
-    seen = load_sface()(arcface_view(answer.result)).embedding
+    mine, theirs = (features(middle(x), taps=PERCEPTUAL_TAPS) for x in (answer.result, taught))
     return {
         "rec": reconstruction_to_teacher(answer.result, taught),
         "per": perceptual_to_teacher(mine, theirs),
-        "id": identity_loss(seen, pairs.identity.embedding),
+        "id": identity_loss(identity_of(answer.result).embedding, pairs.identity.embedding),
         "mask": mask_loss(answer.mask, pairs.face),
     }
 

@@ -68,10 +68,8 @@ def carry_out(run: Run, runs: Path, *, keep_weights: Path | None = None) -> Reco
     if run.row.trained:
         trainer = trainer_of(run, runs)
         seconds = _train(trainer, run, folder)
-        system, about = (
-            student_system(trainer.average, run.experiment.crop_size),
-            _about_training(trainer.detector, run, seconds),
-        )
+        system = student_system(trainer.average, run.experiment.crop_size)
+        about = _about_training(trainer.detector, run, seconds)
         _keep(trainer.average, run, folder / WEIGHTS, keep_weights)
     else:
         system, about, seconds = teacher_system(load_teacher(run.experiment.teacher)), (), 0.0

@@ -136,8 +136,9 @@ def take_backbone(new: MobileFaceSwap, old: MobileFaceSwap, people: IdentityFeat
     _check(new, old)
     _silence(new)
     average = average_person(old, people)
-    old.apply_weights(targets, average)
     modules = [*new.iin.encoder_modulation, *new.iin.decoder_modulation]
+    if any(isinstance(module, AdaptiveInstanceNorm) for module in modules):
+        old.apply_weights(targets, average)  # for what `_fill` is to know of the outputs
     for kernel, module, layer in zip(_common_kernels(new), modules, [*average.encoder, *average.decoder], strict=True):
         kernel.copy_(layer.depthwise[0][: kernel.shape[-3]].view_as(kernel))
         _fill(module, cast(_Watched, layer.pointwise))

@@ -32,6 +32,7 @@ from mfs_lib.errors import InputError
 from mfs_lib.training.losses import identity_loss, mask_loss, reconstruction_loss
 
 __all__ = [
+    "PERCEPTUAL_TAPS",
     "DistillationWeights",
     "full_mask_loss",
     "hinge_discriminator",
@@ -42,6 +43,9 @@ __all__ = [
     "reconstruction_to_teacher",
     "reweighting",
 ]
+
+PERCEPTUAL_TAPS = 3
+"""Maps of MobileNetV2 that L_per compares where VGG isn't there."""
 
 
 def reconstruction_to_teacher(result: Tensor, teacher: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from mfs_lib.training.batches import Batch, Sampler
 from mfs_lib.training.collapse import CollapseDetector, take_look
 from mfs_lib.training.config import LossConfig, StageConfig, StudentExperiment, load_experiment
 from mfs_lib.training.devices import Devices, as_float32
-from mfs_lib.training.distillation_losses import full_mask_loss, perceptual_to_teacher
+from mfs_lib.training.distillation_losses import PERCEPTUAL_TAPS, full_mask_loss, perceptual_to_teacher
 from mfs_lib.training.enlarging import swap_enlarged
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.loop import Rhythm, read_arguments, train
@@ -44,7 +44,6 @@ from mfs_lib.weights.safe_io import write_atomically
 from mfs_lib.weights.shipped import load_student
 
 _CHECKPOINT_STEPS = 500
-_PERCEPTUAL_TAPS = 3
 _AVERAGED = 400
 """Source pictures that a backbone's average person is taken over."""
 _CALIBRATED = 64
@@ -216,8 +215,8 @@ class Trainer:
 
     def _perceptual(self, result: Tensor, truth: Tensor, weights: LossConfig) -> dict[str, Tensor]:
         with torch.no_grad():
-            theirs = self._perception(middle(truth), taps=_PERCEPTUAL_TAPS)
-        mine = self._perception(middle(result), taps=_PERCEPTUAL_TAPS)
+            theirs = self._perception(middle(truth), taps=PERCEPTUAL_TAPS)
+        mine = self._perception(middle(result), taps=PERCEPTUAL_TAPS)
         values = {"per": losses.perceptual_loss(mine, theirs)} if weights.per else {}
         return values | ({"per_squared": perceptual_to_teacher(mine, theirs)} if weights.per_squared else {})
 
