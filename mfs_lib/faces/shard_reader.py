@@ -37,6 +37,7 @@ from torch.utils.data import IterableDataset
 from webdataset.utils import pytorch_worker_info
 
 from mfs_lib.errors import ConfigError, InputError
+from mfs_lib.runinfo import file_digest
 
 INDEX = "shards.json"
 PICTURES = ("png", "jpg")
@@ -101,6 +102,12 @@ def read_index(folder: Path) -> ShardIndex:
     if not shards or index.size < 1:
         raise InputError(f"{path} lists no crops")
     return index
+
+
+def shards_digest(folder: Path) -> str:
+    """SHA-256 of a folder's index, which tells shards apart wherever they lie; InputError for unfinished ones."""
+    read_index(folder)
+    return file_digest(folder / INDEX)
 
 
 def read_shard(path: Path, index: ShardIndex, damaged: list[str] | None = None) -> Iterator[Crop]:

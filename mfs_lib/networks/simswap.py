@@ -92,27 +92,32 @@ class IdBlock(nn.Module):
 class SimSwapGenerator(nn.Module):
     """SimSwap's generator; `width`, `blocks` and `embedding_dim` are the release's by default.
 
-    `deep` adds the outer level of the 512 model, of half the width.
+    `deep` adds the outer level of the 512 model, of half the width. With fewer `levels` than three the identity enters at
+    a larger share of the crop's size: small crops need that, for there are no skips to draw details from.
     """
 
-    def __init__(self, *, deep: bool = False, width: int = 64, blocks: int = 9, embedding_dim: int = 512) -> None:
+    def __init__(
+        self, *, deep: bool = False, width: int = 64, blocks: int = 9, embedding_dim: int = 512, levels: int = 3
+    ) -> None:
         super().__init__()
         if blocks < 1 or width < 2:
             raise ConfigError(f"SimSwap needs a block and two channels at least, got {blocks} and {width}")
-        self.deep = deep
+        if not 1 <= levels <= 3:
+            raise ConfigError(f"SimSwap halves a picture at one to three levels, got {levels}")
+        self.deep, self.levels = deep, levels
         self.embedding_dim = embedding_dim
         outer = width // 2 if deep else width
-        inner = 8 * width
+        inner = width * 2**levels
         self.first_layer = nn.Sequential(
             nn.ReflectionPad2d(3), nn.Conv2d(3, outer, 7), nn.BatchNorm2d(outer), nn.ReLU()
         )
         self.down0: nn.Module = _down(outer, width) if deep else nn.Identity()
         self.down1 = _down(width, 2 * width)
-        self.down2 = _down(2 * width, 4 * width)
-        self.down3 = _down(4 * width, inner)
+        self.down2: nn.Module = _down(2 * width, 4 * width) if levels > 1 else nn.Identity()
+        self.down3: nn.Module = _down(4 * width, 8 * width) if levels > 2 else nn.Identity()
         self.BottleNeck = nn.ModuleList(IdBlock(channels=inner, embedding_dim=embedding_dim) for _ in range(blocks))
-        self.up3 = _up(inner, 4 * width)
-        self.up2 = _up(4 * width, 2 * width)
+        self.up3: nn.Module = _up(8 * width, 4 * width) if levels > 2 else nn.Identity()
+        self.up2: nn.Module = _up(4 * width, 2 * width) if levels > 1 else nn.Identity()
         self.up1 = _up(2 * width, width)
         self.up0: nn.Module = _up(width, outer) if deep else nn.Identity()
         self.last_layer = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(outer, 3, 7), nn.Tanh())
@@ -120,7 +125,7 @@ class SimSwapGenerator(nn.Module):
     @property
     def stride(self) -> int:
         """Height and width of a target must be multiples of this."""
-        return 16 if self.deep else 8
+        return stride_of(deep=self.deep, levels=self.levels)
 
     def forward(self, target: Tensor, z: Tensor) -> Tensor:
         """Swap: the same as `render(target, styles(z))`.
@@ -168,6 +173,11 @@ class SimSwapGenerator(nn.Module):
                 f"{tuple(styles.shape)} are no styles for {target.shape[0]} targets: give those of one identity, or of "
                 "one for each target"
             )
+
+
+def stride_of(*, deep: bool = False, levels: int = 3) -> int:
+    """How often a generator halves a picture, as a factor."""
+    return 1 << (levels + deep)
 
 
 def style_layers(generator: SimSwapGenerator) -> list[nn.Module]:

@@ -159,7 +159,7 @@ def data_digest(run: Run) -> str:
     Runs of one data digest learn from the same pictures, and those of one seed besides in the same order, as far as what
     they change lets them.
     """
-    data = {"data": asdict(run.experiment.data), "world": file_digest(MODEL_FILE)}
+    data = {"data": run.experiment.data.decisive(), "world": file_digest(MODEL_FILE)}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

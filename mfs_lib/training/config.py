@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mfs_lib.errors import ConfigError
+from mfs_lib.faces.shard_reader import shards_digest
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwapConfig
 from mfs_lib.training.settings import make_part, read_settings
 from mfs_lib.training.taught import ReweightingConfig
@@ -21,7 +22,9 @@ Precision = Literal["32-true", "bf16-mixed"]
 class DataConfig:
     """What the pools hold. `photos` names sets of the manifest; an empty list trains on sampled people alone.
 
-    With a `seed` of their own, runs of many seeds learn from the same pools; without it, from the run's.
+    With a `seed` of their own, runs of many seeds learn from the same pools; without it, from the run's. With `shards`, a
+    folder that `mfs_lib.faces.shards` wrote, photographs stand in the place of sampled people: its crops have `size`,
+    and `people` counts pairs of them. Nobody knows their exact swaps, so that a teacher must make some.
     """
 
     size: int = 128
@@ -30,6 +33,19 @@ class DataConfig:
     donors: int = 4
     photos: tuple[str, ...] = ()
     seed: int | None = None
+    shards: str = ""
+
+    def decisive(self) -> dict[str, Any]:
+        """All that decides what the pools hold, as JSON can say it: shards by their index, wherever they lie.
+
+        Raises:
+            InputError: the shards aren't finished ones.
+        """
+        values = dataclasses.asdict(self)
+        del values["shards"]  # a file of the face world alone says nothing of shards
+        if self.shards:
+            values["shards"] = shards_digest(Path(self.shards))
+        return values
 
 
 @dataclass(frozen=True)
@@ -182,6 +198,15 @@ def _check(result: StudentExperiment, where: str) -> None:
         )
     if result.code_steps and not result.network.code_dim:
         raise ConfigError(f"{where}: this network has no identity code to learn: set code_dim, or code_steps to 0")
+    if result.data.shards and result.teacher.name in ("oracle", "none"):
+        raise ConfigError(
+            f"{where}: photographs in shards have no exact swaps to learn from (teacher: {result.teacher.name}): name a "
+            "teacher that makes some"
+        )
+    if result.data.shards and (result.code_steps or result.data.people < 2):
+        raise ConfigError(
+            f"{where}: photographs in shards have no identity codes, and swaps need two people: check both"
+        )
     if result.precision not in get_args(Precision):
         raise ConfigError(f"{where}: precision must be one of {get_args(Precision)}, got {result.precision!r}")
     if result.difference_gain < 0:

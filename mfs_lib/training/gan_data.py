@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.faces.morphable.model import MODEL_FILE
-from mfs_lib.faces.shard_reader import INDEX, read_index
+from mfs_lib.faces.shard_reader import shards_digest
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.gan_config import GanExperiment
@@ -104,8 +104,7 @@ def prepare_faces(experiment: GanExperiment, folder: Path) -> tuple[Faces, Watch
     data = asdict(experiment.data)
     shards = data.pop("shards")
     if shards:  # only then, so that folders from before there were shards are still read
-        read_index(Path(shards))
-        data["shards"] = file_digest(Path(shards) / INDEX)
+        data["shards"] = shards_digest(Path(shards))
     settings = json.dumps(
         {"seed": experiment.seed, "world": file_digest(MODEL_FILE), "watched": WATCHED, **data}, sort_keys=True
     )

@@ -17,7 +17,7 @@ from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.folders import PhotoSet
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.sface import SFace
-from mfs_lib.training.warp_swap import face_map, mesh_yaw, warp_swap
+from mfs_lib.training.warp_swap import face_map, full_mask, mesh_yaw, warp_swap
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def reverse_triplets(
             )
             targets.append(photos.crops[i] if generator.random() < 0.1 else changed)
             truths.append(photos.crops[i])
-            masks.append((np.minimum(where.mask * 4, 1) * 255).astype(np.uint8))
+            masks.append(full_mask(where))
             sources.append([_other_picture(photos, i, False), _other_picture(photos, i, True)])
     target, truth = (torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).contiguous() for x in (targets, truths))
     return Triplets(target, truth, torch.from_numpy(np.stack(masks))[:, None], torch.tensor(sources))

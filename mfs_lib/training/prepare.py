@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,8 @@ from mfs_lib.training.pools import (
     photo_sources,
     reverse_triplets,
 )
-from mfs_lib.training.sampled import sampled_people, sampled_pool, to_uint8
+from mfs_lib.training.sampled import SampledPool, sampled_people, sampled_pool, to_uint8
+from mfs_lib.training.shard_faces import pairs_from_shards, shard_pool
 from mfs_lib.training.taught import apply_teacher
 from mfs_lib.weights.models import load_mesh, load_sface
 from mfs_lib.weights.safe_io import write_atomically, write_text
@@ -98,9 +99,7 @@ def _joined(pools: list[Triplets], sizes: list[int], offset: int) -> Triplets | 
 def _build(experiment: StudentExperiment) -> dict[str, object]:
     """Everything that is stored: tensors in plain lists, so that reading them back can run no code."""
     data, sface = experiment.data, load_sface()
-    pool = sampled_pool(
-        people=data.people, count=data.triplets, size=data.size, seed=_seed(experiment), processes=os.cpu_count() or 1
-    )
+    pool = _pool(experiment)
     photos, pictures = _photographs(experiment)
     joint = _joined(photos, [len(p) for p in pictures], len(pool.sources))
     bank, watch = describe(torch.cat([pool.sources, *pictures]), sface), _watch(data.size, sface)
@@ -109,6 +108,24 @@ def _build(experiment: StudentExperiment) -> dict[str, object]:
         "bank": [bank.embedding, bank.feature_map], "codes": pool.codes,
         "watch": [watch.sources, watch.target, watch.truth], "watch_identity": [*watch.source],
     }  # fmt: skip
+
+
+def _pool(experiment: StudentExperiment) -> SampledPool:
+    """Triplets of sampled people, or of photographs in shards."""
+    data, seed = experiment.data, _seed(experiment)
+    if data.shards:
+        return shard_pool(Path(data.shards), people=data.people, count=data.triplets, size=data.size, seed=seed)
+    return sampled_pool(
+        people=data.people, count=data.triplets, size=data.size, seed=seed, processes=os.cpu_count() or 1
+    )
+
+
+def _sources(experiment: StudentExperiment) -> Tensor:
+    """The sources of the `_pool`, made again."""
+    data, seed = experiment.data, _seed(experiment)
+    if data.shards:
+        return pairs_from_shards(Path(data.shards), pairs=data.people, size=data.size, seed=seed)
+    return sampled_people(people=data.people, size=data.size, seed=seed, processes=os.cpu_count() or 1)
 
 
 def _fields(triplets: Triplets) -> list[Tensor]:
@@ -128,7 +145,7 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     """
     path = folder / "pools.pt"
     settings = json.dumps(
-        {**asdict(experiment.data), "seed": _seed(experiment), "world": file_digest(MODEL_FILE)}, sort_keys=True
+        {**experiment.data.decisive(), "seed": _seed(experiment), "world": file_digest(MODEL_FILE)}, sort_keys=True
     )
     note = folder / "pools.json"
     if path.is_file():
@@ -145,9 +162,8 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     sources, target, truth = stored["watch"]
     watch = Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
     bank = IdentityBank(*stored["bank"])
-    data, seed = experiment.data, _seed(experiment)
     sampled = apply_teacher(
         Triplets(*stored["sampled"]), bank, experiment.teacher, experiment.reweighting, folder=folder,
-        sources=lambda: sampled_people(people=data.people, size=data.size, seed=seed, processes=os.cpu_count() or 1),
+        sources=lambda: _sources(experiment),
     )  # fmt: skip
     return Pools(sampled, reverse, bank, stored["codes"], watch)

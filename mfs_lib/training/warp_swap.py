@@ -57,6 +57,11 @@ def face_map(mesh: FloatArray, triangles: NDArray[np.int64], size: int) -> FaceM
     return FaceMap(index.astype(np.int64), weights, np.asarray(mask, np.float32))
 
 
+def full_mask(where: FaceMap) -> Image:
+    """(S, S) uint8, 255 inside the face: that of a `face_map`, its feather a quarter as wide."""
+    return np.asarray(np.minimum(where.mask * 4, 1) * 255, np.uint8)
+
+
 def warp_swap(
     target: Image,
     where: FaceMap,

@@ -172,3 +172,20 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         SimSwapGenerator(width=4, blocks=1, embedding_dim=12, deep=True)(torch.zeros(1, 3, 40, 40), z)
     with pytest.raises(ConfigError):
         SimSwapGenerator(blocks=0)
+    with pytest.raises(ConfigError, match="one to three levels, got 4"):
+        SimSwapGenerator(levels=4)
+
+
+@pytest.mark.parametrize(("levels", "inner"), [(1, 8), (2, 16)])
+def test_fewer_levels_inject_the_identity_into_larger_maps(levels: int, inner: int) -> None:
+    generator = SimSwapGenerator(width=4, blocks=1, embedding_dim=12, levels=levels).eval()
+    seen: list[tuple[int, ...]] = []
+    generator.BottleNeck[0].register_forward_hook(lambda block, inputs, output: seen.append(tuple(output.shape)))
+    result = generator(targets(2, side=16), identities(2))
+    side = 16 // 2**levels
+    assert result.shape == (2, 3, 16, 32) and seen == [(2, inner, side, 2 * side)]
+    assert generator.stride == 2**levels and generator.styles(identities(1)).shape == (1, 1, 2, 2, inner)
+    names = set(generator.state_dict())
+    assert names < set(SimSwapGenerator(width=4, blocks=1, embedding_dim=12).state_dict())
+    with pytest.raises(InputError, match=f"multiples of {2**levels}"):
+        generator(torch.zeros(1, 3, 17, 16), identities(1))

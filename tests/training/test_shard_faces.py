@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from PIL import Image
 
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.faces.shards import ShardConfig, write_shards
-from mfs_lib.training import gan_data
+from mfs_lib.training import gan_data, prepare
+from mfs_lib.training.config import experiment_from_dict
 from mfs_lib.training.gan import GanTrainer
 from mfs_lib.training.gan_config import gan_experiment_from_dict
 from mfs_lib.training.gan_data import prepare_faces
-from mfs_lib.training.shard_faces import pairs_from_shards
+from mfs_lib.training.sampled import sampled_people
+from mfs_lib.training.shard_faces import pairs_from_shards, shard_pool
+from mfs_lib.training.student import Trainer
 
 PEOPLE = {"ann": 5, "bob": 2, "cem": 3, "dora": 1}  # 2 + 1 + 1 + 0 pairs
 PAGE = Path(__file__).resolve().parents[2] / "book" / "paper_profile.md"
@@ -92,9 +96,76 @@ def test_runs_of_the_face_world_note_no_shards(tmp_path: Path, monkeypatch: pyte
     assert set(json.loads((tmp_path / "pools.json").read_text())) == {"seed", "world", "watched", "size", "people"}
 
 
-def test_the_experiment_that_the_book_shows_is_one() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    experiment = gan_experiment_from_dict(yaml.safe_load(block))
-    assert experiment.data.shards and experiment.precision == "bf16-mixed"
-    gigabytes = 2 * experiment.data.people * 3 * experiment.data.size**2 / 1e9
-    assert np.isclose(gigabytes, 75, atol=1) and "75 GB for 250 000" in PAGE.read_text("utf-8").replace("\n", " ")
+STUDENT: dict[str, Any] = {
+    "network": {"embedding_dim": 128, "feature_channels": 1024, "predictor_input": "embedding", "predictor_width": 8},
+    "batch": {"sampled": 2}, "identity_samples": 1, "stages": [{"size": 64, "steps": 1}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures each of four sampled people, as crops of 64 pixels in shards."""
+    folder = tmp_path_factory.mktemp("portraits")
+    for index, picture in enumerate(sampled_people(people=4, size=64, seed=3)):
+        path = folder / "all" / f"p{index % 4}" / f"{index // 4}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+    write_shards(folder / "all", folder / "shards", ShardConfig(64, aligned=True), progress=False)
+    return folder / "shards"
+
+
+def test_strangers_are_put_onto_photographs(portraits: Path) -> None:
+    pool = shard_pool(portraits, people=4, count=12, size=64, seed=0)
+    shown = (pool.triplets.target[:, None] == pool.sources[None]).flatten(2).all(2)
+    assert shown.sum(1).eq(1).all()  # each target is one of the photographs
+    target, source = shown.float().argmax(1) % 4, pool.triplets.source
+    assert bool((source[:, 0] != target).all()) and torch.equal(source[:, 1], source[:, 0] + 4)
+    assert len(set(source[:, 0].tolist())) > 2 and pool.codes.shape == (8, 0)
+    covered = (pool.triplets.mask > 127).float()
+    assert bool((covered[:, 0, 30:40, 25:39] == 1).all())  # the nose
+    assert 0.1 < float(covered.mean()) < 0.6 and not bool(covered[:, 0, :4].any())
+    again = shard_pool(portraits, people=4, count=12, size=64, seed=0)
+    assert torch.equal(again.triplets.target, pool.triplets.target) and torch.equal(again.triplets.source, source)
+
+
+def test_a_student_learns_from_photographs_what_its_teacher_makes_of_them(
+    portraits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "_WATCHED", 2)
+    data = {"size": 64, "people": 4, "triplets": 6, "shards": str(portraits)}
+    experiment = experiment_from_dict({**STUDENT, "data": data, "teacher": "warp"})
+    pools = prepare.prepare(experiment, tmp_path)
+    taught = pools.sampled
+    changed = (taught.truth.float() - taught.target.float()).abs().mean((1, 2, 3))
+    assert taught.alpha is not None and bool((changed > 1).all())  # the teacher's swaps, not the photographs
+    trainer = Trainer(experiment, pools, tmp_path)
+    before = [p.detach().clone() for p in trainer.parameters]
+    assert np.isfinite(trainer.train_step()["total"])
+    assert any(not torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True))
+    world = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, shards=""))
+    with pytest.raises(ConfigError, match="other data settings"):
+        prepare.prepare(world, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [({}, "no exact swaps.*oracle"), ({"teacher": "none"}, "none"), ({"teacher": "warp", "code_steps": 1}, "codes")],
+)
+def test_what_photographs_cannot_teach_is_refused(values: dict[str, Any], named: str) -> None:
+    network = {**STUDENT["network"], "code_dim": 8} if "code_steps" in values else STUDENT["network"]
+    with pytest.raises(ConfigError, match=named):
+        experiment_from_dict({**STUDENT, "network": network, "data": {"size": 64, "shards": "crops"}, **values})
+
+
+def test_the_experiments_that_the_book_shows_are_some() -> None:
+    page = PAGE.read_text("utf-8")
+    teaching, learning = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    teacher, student = gan_experiment_from_dict(teaching), experiment_from_dict(learning)
+    assert teacher.data.shards == student.data.shards and teacher.precision == student.precision == "bf16-mixed"
+    picture = 3 * teacher.data.size**2
+    assert np.isclose(2 * teacher.data.people * picture / 1e9, 75, atol=1)
+    assert "75 GB for 250 000" in page.replace("\n", " ")
+    assert student.data.size == teacher.data.size and student.steps >= 100
+    described = 4 * 128 + 2 * 1024 * 7 * 7  # SFace's embedding and feature map
+    stored = 2 * student.data.people * (picture + described) + student.data.triplets * (7 * picture // 3)
+    assert np.isclose(stored / 1e9, 60, atol=2) and "60 GB" in page

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mfs_lib.errors import ConfigError
 from mfs_lib.networks.faceshifter import AEINet, AEINetConfig
 from mfs_lib.networks.faceshifter_aad import AADOptions
-from mfs_lib.networks.simswap import SimSwapGenerator
+from mfs_lib.networks.simswap import SimSwapGenerator, stride_of
 from mfs_lib.training.settings import make_part
 
 Kind = Literal["simswap", "faceshifter"]
@@ -26,6 +26,7 @@ class SimSwapConfig:
     width: int = 64
     blocks: int = 9
     embedding_dim: int = 512
+    levels: int = 3
 
 
 GeneratorConfig = SimSwapConfig | AEINetConfig
@@ -80,5 +81,5 @@ def fits_size(config: GeneratorConfig, size: int) -> bool:
     """Whether the generator takes crops of this side."""
     if isinstance(config, AEINetConfig):
         return size == config.size
-    stride = 16 if config.deep else 8
+    stride = stride_of(deep=config.deep, levels=config.levels)
     return size % stride == 0 and size >= 2 * stride
