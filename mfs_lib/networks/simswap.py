@@ -142,6 +142,19 @@ class SimSwapGenerator(nn.Module):
         """
         return self.render(target, self.styles(z))
 
+    @torch.no_grad()
+    def silence_identity(self) -> None:
+        """Let every block begin by passing its input on, whoever the source: the generator is an autoencoder then.
+
+        At random, each block adds features of variance one that know nothing, and what the encoder found drowns in them.
+        """
+        for block in self.BottleNeck:
+            last = cast(IdBlock, block).style2.linear
+            last.weight.zero_()
+            gamma, beta = last.bias.chunk(2)
+            gamma.fill_(-1.0)
+            beta.zero_()
+
     def styles(self, z: Tensor) -> Tensor:
         """All that depends on the source: z (B,512) -> (B,blocks,2,2,512), the (gamma, beta) of each block's halves."""
         if z.ndim != 2 or z.shape[1] != self.embedding_dim:

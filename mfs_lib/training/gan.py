@@ -38,6 +38,7 @@ from mfs_lib.training.gan_data import Faces, prepare_faces
 from mfs_lib.training.gan_systems import GAMES
 from mfs_lib.training.loop import Rhythm, read_arguments, train
 from mfs_lib.training.losses import error_ratio
+from mfs_lib.training.norms import freeze_norms
 from mfs_lib.training.prepare import Watched
 from mfs_lib.training.runlog import forget_log_after
 from mfs_lib.training.samples import write_samples
@@ -91,6 +92,8 @@ class GanTrainer:
         game, devices, weights = self.game, self.devices, self.game.weights(self.step)
         batch = devices.place(game.draw(self.faces, self.step, self.random))
         game.generator.train()
+        if 0 < self.experiment.freeze_norms_at <= self.step:
+            freeze_norms(game.generator)
         game.discriminators.train().requires_grad_(False)
         with devices.autocast():
             result, values = game.losses(batch, weights)

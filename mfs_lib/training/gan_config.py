@@ -97,6 +97,9 @@ class GanExperiment:
     warm_up: int = (
         0  # steps at first that only reconstruct: a short training can't find the picture beside the identity
     )
+    # step from which the generator's batch normalisation uses its running statistics (0: never); small batches differ, and
+    # without skips a generator can't know by how much its picture was shifted
+    freeze_norms_at: int = 0
     ema: float = (
         0.0  # of the generator that is looked at and kept: a mean over about 1 / (1 - ema) steps; 0 keeps the last
     )
@@ -160,7 +163,10 @@ def _check(experiment: GanExperiment, where: str) -> None:
         "steps, batch and checkpoints must be positive": min(experiment.steps, experiment.batch, experiment.checkpoints)
         < 1,
         "there can't be more checkpoints than steps": experiment.checkpoints > experiment.steps,
-        "identity_samples and warm_up can't be negative": min(experiment.identity_samples, experiment.warm_up) < 0,
+        "identity_samples, warm_up and freeze_norms_at can't be negative": min(
+            experiment.identity_samples, experiment.warm_up, experiment.freeze_norms_at
+        )
+        < 0,
         "a warm_up reconstructs: it must end before the last step, and rec needs a weight": experiment.warm_up > 0
         and (experiment.warm_up >= experiment.steps or not experiment.loss.rec),
         "same is a share between 0 and 1": not 0 <= experiment.same <= 1,

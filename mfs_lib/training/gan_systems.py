@@ -13,6 +13,7 @@ from mfs_lib.networks.faceshifter import AEINet
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.patchgan import MultiScalePatchGAN, Norm, PatchGAN, image_pyramid
 from mfs_lib.networks.sface import SFace
+from mfs_lib.networks.simswap import SimSwapGenerator
 from mfs_lib.training.distillation_losses import hinge_discriminator, hinge_generator, identity_loss
 from mfs_lib.training.gan_config import DiscriminatorConfig, GanExperiment, GanLossConfig
 from mfs_lib.training.gan_data import Faces, GanBatch
@@ -44,6 +45,8 @@ class Game:
     def __init__(self, experiment: GanExperiment, sface: SFace) -> None:
         self.experiment = experiment
         self.generator: nn.Module = build_generator(experiment.network)
+        if isinstance(self.generator, SimSwapGenerator):
+            self.generator.silence_identity()
         self.discriminators = build_discriminators(experiment.discriminator)
         self.sface = sface
 

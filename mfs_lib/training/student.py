@@ -36,6 +36,7 @@ from mfs_lib.training.enlarging import swap_enlarged
 from mfs_lib.training.identity_code import explained_by_embedding, learn_code
 from mfs_lib.training.loop import Rhythm, read_arguments, train
 from mfs_lib.training.multiscale import MultiScaleHeads
+from mfs_lib.training.norms import freeze_norms
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.runlog import forget_log_after, log_entry
 from mfs_lib.training.samples import write_samples
@@ -50,16 +51,6 @@ _CALIBRATED = 64
 """Targets that AdaIN's beginnings are measured on."""
 _FROM_TEACHER = ("rec", "raw", "laplacian", "multiscale", "per", "per_squared")
 """Losses that α weighs: they compare with the teacher's picture."""
-
-
-def freeze_norms(network: nn.Module) -> None:
-    """Let batch normalisation use its running statistics, its scale and shift still learning.
-
-    The statistics of a small batch depend on who else is in it, and some of these layers lie right before the picture.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            module.eval()
 
 
 def _first_weights(experiment: StudentExperiment, pools: Pools) -> MobileFaceSwap:

@@ -189,3 +189,12 @@ def test_fewer_levels_inject_the_identity_into_larger_maps(levels: int, inner: i
     assert names < set(SimSwapGenerator(width=4, blocks=1, embedding_dim=12).state_dict())
     with pytest.raises(InputError, match=f"multiples of {2**levels}"):
         generator(torch.zeros(1, 3, 17, 16), identities(1))
+
+
+def test_silenced_the_generator_knows_no_source(small: SimSwapGenerator) -> None:
+    target = targets(2, side=32)
+    assert not torch.equal(small(target, identities(2)), small(target, identities(2, seed=1)))
+    small.silence_identity()
+    assert torch.equal(small(target, identities(2)), small(target, identities(2, seed=1)))
+    styles = small.styles(identities(1))
+    assert bool((styles[:, :, 1, 0] == -1).all()) and bool((styles[:, :, 1, 1] == 0).all())

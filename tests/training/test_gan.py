@@ -154,6 +154,31 @@ def test_a_warm_up_only_reconstructs(kind: str, data: Data, tmp_path: Path) -> N
     assert {"total", "adv", "id", "discriminator"} <= set(trainer.train_step())
 
 
+def test_normalisation_freezes_at_its_step(data: Data, tmp_path: Path) -> None:
+    trainer = _trainer("simswap", data, tmp_path, freeze_norms_at=2)
+    norms = [part for part in trainer.game.generator.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    means = []
+    for _ in range(4):
+        trainer.train_step()
+        means.append(torch.cat([norm.running_mean.clone() for norm in norms if norm.running_mean is not None]))
+    assert not torch.equal(means[0], means[1]) and torch.equal(means[1], means[3])
+    assert not any(norm.training for norm in norms)
+    assert all(norm.weight.grad is not None for norm in norms)  # their scales still learn
+
+
+def test_simswap_begins_as_an_autoencoder_and_learns_who_is_meant(data: Data, tmp_path: Path) -> None:
+    trainer = _trainer("simswap", data, tmp_path, warm_up=0)
+    pictures, sources = data[0].pictures[:2] / 255.0, data[0].embedding
+    generator = trainer.game.generator.eval()
+    with torch.no_grad():
+        assert torch.equal(generator(pictures, sources[:2]), generator(pictures, sources[2:4]))
+    for _ in range(3):
+        trainer.train_step()
+    generator.eval()
+    with torch.no_grad():
+        assert not torch.equal(generator(pictures, sources[:2]), generator(pictures, sources[2:4]))
+
+
 @pytest.mark.parametrize("kind", ["simswap", "faceshifter"])
 def test_a_run_with_breaks_ends_in_the_same_bits(kind: str, data: Data, tmp_path: Path) -> None:
     straight = _trainer(kind, data, tmp_path / "straight")

@@ -71,6 +71,7 @@ def test_defaults_are_each_systems_own() -> None:
         ({**SIMSWAP, "batch": 0}, "positive"),
         ({**SIMSWAP, "identity_samples": -1}, "identity_samples"),
         ({**SIMSWAP, "warm_up": 1000}, "warm_up"),
+        ({**SIMSWAP, "freeze_norms_at": -1}, "freeze_norms_at"),
         ({**SIMSWAP, "warm_up": 5, "loss": {"rec": 0.0}}, "rec needs a weight"),
         ({**SIMSWAP, "optimiser": {"betas": [0.5]}}, "betas"),
         ({**SIMSWAP, "seed": True}, "seed"),
