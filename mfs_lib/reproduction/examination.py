@@ -70,7 +70,7 @@ def weights_of(pictures: Tensor, pairs: SampledPairs, scorer: QualityScorer) -> 
     stored = to_uint8(pictures)
     q = score_images(scorer, stored).double().numpy()
     seen = identity_of(stored.float() / 255).embedding
-    cos2 = (seen * pairs.embedding).sum(1).double().square().numpy()
+    cos2 = (seen * pairs.identity.embedding).sum(1).double().square().numpy()
     return {"q": q, "cos2": cos2, "alpha": q * cos2}
 
 

@@ -16,7 +16,7 @@ from mfs_lib.errors import InputError
 from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.mobilefaceswap import composite
-from mfs_lib.reproduction.measure import HeldOutPairs
+from mfs_lib.reproduction.sampled_pairs import SampledPairs
 from mfs_lib.training.adversarial import middle
 from mfs_lib.training.config import LossConfig
 from mfs_lib.training.distillation_losses import (
@@ -47,7 +47,7 @@ class Answer:
     mask: Tensor
 
 
-def answers(pairs: HeldOutPairs, taught: Tensor, *, detail: int) -> list[Answer]:
+def answers(pairs: SampledPairs, taught: Tensor, *, detail: int) -> list[Answer]:
     """Five answers to the same pairs.
 
     Args:
@@ -75,7 +75,7 @@ def answers(pairs: HeldOutPairs, taught: Tensor, *, detail: int) -> list[Answer]
 
 
 @torch.no_grad()
-def priced(answer: Answer, pairs: HeldOutPairs, taught: Tensor) -> dict[str, Tensor]:
+def priced(answer: Answer, pairs: SampledPairs, taught: Tensor) -> dict[str, Tensor]:
     """The unweighted losses (N,) of an answer by the names of `TERMS`."""
     features = load_mobilenet_v2()
     mine, theirs = (features(middle(x), taps=PERCEPTUAL_TAPS) for x in (answer.result, taught))

@@ -23,8 +23,9 @@ import torch
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.evaluate import Backends
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
-from mfs_lib.reproduction.measure import System, held_out_pairs, measure, student_system, swaps_of, teacher_system
+from mfs_lib.reproduction.measure import System, measure, student_system, swaps_of, teacher_system
 from mfs_lib.reproduction.runs import PAIRS_SEED, Run, data_digest, named_files, pools_folder, runs_of
+from mfs_lib.reproduction.sampled_pairs import draw_pairs
 from mfs_lib.reproduction.table2 import FOLDER, read_table
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.training.collapse import CollapseDetector
@@ -151,7 +152,7 @@ def _keep(student: MobileFaceSwap, run: Run, path: Path, shipped: Path | None) -
 
 def _measured(run: Run, system: System, about: tuple[Metric, ...], seconds: float) -> Record:
     begun = time.monotonic()
-    pairs = held_out_pairs(run.pairs, run.experiment.data.size, PAIRS_SEED)
+    pairs = draw_pairs(run.pairs, run.experiment.data.size, PAIRS_SEED)
     found = measure(swaps_of(system, pairs), pairs, backends=Backends.load())
     record = found.record(
         run.name, wall_seconds=seconds + time.monotonic() - begun, profile=run.profile, seed=run.seed,

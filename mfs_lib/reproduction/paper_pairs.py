@@ -27,7 +27,7 @@ from mfs_lib.faces import manifests
 from mfs_lib.faces.folders import Photo, crop_photos, load_photo_set
 from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
-from mfs_lib.reproduction.measure import held_out_pairs
+from mfs_lib.reproduction.sampled_pairs import draw_pairs
 
 FIGURES_SEED = 20_269
 """Of all pairs in the figures; no pool of a training and no measurement is drawn from it."""
@@ -81,7 +81,7 @@ class Deck:
 
 @lru_cache(maxsize=8)
 def _world_pairs(count: int, seed: int, size: int) -> ShownPairs:
-    drawn = held_out_pairs(count, size, seed)
+    drawn = draw_pairs(count, size, seed)
     return ShownPairs(drawn.source, drawn.target, drawn.identity, drawn.truth, drawn.face)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,9 @@ from mfs_lib.reproduction.examination import (
     weights_of,
     within_teacher,
 )
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.rank_statistics import bootstrap, estimate_rows, spearman
-from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.quality import QualityConfig, fit_from_run, load_quality, snapshots
@@ -64,8 +65,8 @@ class Answers:
 def ask(checkpoints: Sequence[TrainedTeacher], final: TrainedTeacher, pairs: SampledPairs, few: int) -> Answers:
     """Let the final teacher swap all pairs and each checkpoint the first `few`."""
     first = pairs.first(few)
-    every = [swap_pairs(replace(one, name=f"{100 * one.progress:.0f} %"), first) for one in checkpoints]
-    return Answers(tuple(one.progress for one in checkpoints), every, swap_pairs(final, pairs), pairs)
+    every = [swaps_of(teacher_system(one), first) for one in checkpoints]
+    return Answers(tuple(one.progress for one in checkpoints), every, swaps_of(teacher_system(final), pairs), pairs)
 
 
 def calibration_records(name: str, answers: Answers, scored: Scored, digest: str) -> list[Record]:

@@ -19,9 +19,10 @@ from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.networks.common import count_parameters
 from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.reproduction.examination import ERRORS, errors_of
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.quality_report import FILE, SCORER, digest_of, record_of
 from mfs_lib.reproduction.rank_statistics import bootstrap, estimate_rows, partial_spearman
-from mfs_lib.reproduction.sampled_pairs import SampledPairs, draw_pairs, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import SampledPairs, draw_pairs
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.training.quality import QualityConfig, fit_and_test, label_run, load_quality, score_images, snapshots
 from mfs_lib.training.sampled import to_uint8
@@ -47,7 +48,7 @@ def width_records(
 ) -> Iterator[Record]:
     """A record for each width as soon as its scorer is fitted; the scorers are kept in `folder`."""
     train, test = label_run(run, config)
-    pictures = swap_pairs(snapshots(run)[-1], pairs)
+    pictures = swaps_of(teacher_system(snapshots(run)[-1]), pairs)
     errors, facts = errors_of(pictures, pairs), pairs.fact_columns()
     for width in widths:
         begun, path = time.perf_counter(), folder / f"width_{width:02d}.safetensors"

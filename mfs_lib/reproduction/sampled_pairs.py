@@ -29,7 +29,7 @@ from mfs_lib.evaluation.metrics.truth import absolute_errors
 from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.faces.morphable.world import WorldSample
-from mfs_lib.training.teachers.interface import Teacher
+from mfs_lib.networks.identity import IdentityFeatures
 
 PAIRS_SEED = 4_000_037
 """Of pairs that neither a teacher nor a scorer has learned from or was watched with."""
@@ -43,21 +43,34 @@ _BATCH = 25
 
 @dataclass(frozen=True, eq=False)
 class SampledPairs:
-    """N pairs: crops (N,3,S,S) in [0,1], SFace's identities of the sources (N,128), and facts (N,) by name."""
+    """N people put onto pictures of N others.
+
+    Attributes:
+        source, target, truth: crops (N,3,S,S) in [0,1]; the last are the exact swaps.
+        face: where the target's face or the truth's is, (N,1,S,S) in [0,1].
+        identity: what SFace says of the sources.
+        facts: (N,) by name, see above.
+    """
 
     source: Tensor
     target: Tensor
     truth: Tensor
-    embedding: Tensor
+    face: Tensor
+    identity: IdentityFeatures
     facts: Mapping[str, FloatArray]
 
     def __len__(self) -> int:
         return len(self.target)
 
+    def part(self, rows: slice) -> SampledPairs:
+        """Some of the pairs."""
+        who = IdentityFeatures(self.identity.embedding[rows], self.identity.feature_map[rows])
+        facts = {name: values[rows] for name, values in self.facts.items()}
+        return SampledPairs(self.source[rows], self.target[rows], self.truth[rows], self.face[rows], who, facts)
+
     def first(self, count: int) -> SampledPairs:
         """The first `count` pairs."""
-        facts = {name: values[:count] for name, values in self.facts.items()}
-        return SampledPairs(self.source[:count], self.target[:count], self.truth[:count], self.embedding[:count], facts)
+        return self.part(slice(count))
 
     def fact_columns(self) -> FloatArray:
         """All facts as columns (N, 10) in the order of `FACTS`."""
@@ -78,6 +91,7 @@ def _attribute_facts(world: MorphableWorld, target: WorldSample) -> dict[str, Te
     }  # fmt: skip
 
 
+@torch.no_grad()
 def draw_pairs(count: int, size: int, seed: int = PAIRS_SEED) -> SampledPairs:
     """`count` sampled people onto as many others; the first pairs are the same however many are drawn by 25s.
 
@@ -87,27 +101,18 @@ def draw_pairs(count: int, size: int, seed: int = PAIRS_SEED) -> SampledPairs:
     if count < 1 or size < 32 or size % 8:
         raise InputError(f"pairs are drawn from one on, at 32 pixels or more and multiples of 8; got {count}, {size}")
     world, generator = MorphableWorld.load(), torch.Generator().manual_seed(seed)
-    pictures: list[tuple[Tensor, Tensor, Tensor]] = []
+    pictures: list[tuple[Tensor, ...]] = []
     facts: list[dict[str, Tensor]] = []
     for start in tqdm(range(0, count, _BATCH), desc="pairs"):
         wanted = min(_BATCH, count - start)
         source, target = (world.sample(wanted, generator, size=size) for _ in range(2))
-        pictures.append((source.image, target.image, world.swap(identity_of=source, attributes_of=target).image))
+        exact = world.swap(identity_of=source, attributes_of=target)
+        face = torch.maximum(target.face_mask, exact.face_mask)
+        pictures.append((source.image, target.image, exact.image, face))
         facts.append(_attribute_facts(world, target))
-    source_image, target_image, truth = (torch.cat(column) for column in zip(*pictures, strict=True))
-    embedding = identity_of(source_image).embedding
+    source_image, target_image, truth, mask = (torch.cat(column) for column in zip(*pictures, strict=True))
+    identity = identity_of(source_image)
     known = {name: torch.cat([part[name] for part in facts]).double().numpy() for name in facts[0]}
     known["to change"] = absolute_errors(target_image, truth)
-    known["likeness"] = (identity_of(target_image).embedding * embedding).sum(1).double().numpy()
-    return SampledPairs(source_image, target_image, truth, embedding, {name: known[name] for name in FACTS})
-
-
-@torch.no_grad()
-def swap_pairs(teacher: Teacher, pairs: SampledPairs) -> Tensor:
-    """What a teacher makes of the pairs, (N,3,S,S) in [0,1]; it is given whatever it may need."""
-    rows = torch.arange(len(pairs)).split(_BATCH)  # type: ignore[no-untyped-call]
-    swapped = [
-        teacher.swap(pairs.source[i], pairs.target[i], truth=pairs.truth[i], embedding=pairs.embedding[i])
-        for i in tqdm(rows, desc=f"swaps of {teacher.name}")
-    ]
-    return torch.cat(swapped)
+    known["likeness"] = (identity_of(target_image).embedding * identity.embedding).sum(1).double().numpy()
+    return SampledPairs(source_image, target_image, truth, mask, identity, {name: known[name] for name in FACTS})

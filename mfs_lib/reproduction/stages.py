@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mfs_lib.errors import AssetError
-from mfs_lib.reproduction.sampled_pairs import SampledPairs, swap_pairs
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
+from mfs_lib.reproduction.sampled_pairs import SampledPairs
 from mfs_lib.training.sampled import to_uint8
 from mfs_lib.training.teachers.trained import TrainedTeacher
 from mfs_lib.weights.safe_io import load_weights, save_weights
@@ -57,7 +58,7 @@ def keep_stages(
     """
     chosen = [teachers[i] for i in spread([teacher.progress for teacher in teachers], count)]
     few = pairs.first(people)
-    pictures = torch.stack([to_uint8(swap_pairs(teacher, few)) for teacher in chosen])
+    pictures = torch.stack([to_uint8(swaps_of(teacher_system(teacher), few)) for teacher in chosen])
     progress = torch.tensor([teacher.progress for teacher in chosen])
     found = Stages(to_uint8(few.source), to_uint8(few.target), to_uint8(few.truth), pictures, progress)
     save_weights(path, vars(found), {"holds": "pictures of a teacher's training"})

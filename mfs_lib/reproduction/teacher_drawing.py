@@ -11,8 +11,9 @@ from torch import Tensor
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.sheets import sheet
 from mfs_lib.figures import COLOURS
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.rank_statistics import read_estimate
-from mfs_lib.reproduction.sampled_pairs import SampledPairs, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import SampledPairs
 from mfs_lib.reproduction.stages import Stages
 from mfs_lib.results import Record
 from mfs_lib.training.teachers import Teacher
@@ -60,7 +61,7 @@ def teacher_rows(
     """Column names and rows of pictures for a sheet: source, target, what each teacher makes of them, truth."""
     few = pairs.first(count)
     columns = {"source": few.source, "target": few.target}
-    columns |= {name: swap_pairs(teacher, few) for name, teacher in teachers.items()}
+    columns |= {name: swaps_of(teacher_system(teacher), few) for name, teacher in teachers.items()}
     columns["truth"] = few.truth
     return list(columns), [[batch[i] for batch in columns.values()] for i in range(len(few))]
 

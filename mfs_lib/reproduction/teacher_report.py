@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -35,8 +35,9 @@ from mfs_lib.evaluation.metrics.retrieval import retrieval_metric
 from mfs_lib.evaluation.metrics.samples import SampleMean
 from mfs_lib.evaluation.metrics.truth import truth_metrics
 from mfs_lib.evaluation.student_report import identity_of
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.rank_statistics import Estimate, estimate_rows
-from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs
 from mfs_lib.reproduction.stages import keep_stages
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.runinfo import file_digest
@@ -97,7 +98,7 @@ def usual_teachers() -> list[str]:
 def measure_teacher(name: str, teacher: Teacher, pairs: SampledPairs, backends: Backends, digest: str | None) -> Record:
     """The evaluation suite on what a teacher makes of the pairs."""
     begun = time.perf_counter()
-    swaps = swap_pairs(teacher, pairs)
+    swaps = swaps_of(teacher_system(teacher), pairs)
     found = evaluate(SwapSet.of_pairs(swaps, pairs.source, pairs.target, pairs.truth), backends=backends)
     seconds = time.perf_counter() - begun
     return found.record(f"teachers/{name}", wall_seconds=seconds, seed=PAIRS_SEED, data_digest=digest)
@@ -142,11 +143,17 @@ def curve_records(
     seen, detector, records = _Judged.of(pairs), CollapseDetector(), []
     for teacher in tqdm(teachers, desc="checkpoints"):
         begun = time.perf_counter()
-        swaps = swap_pairs(replace(teacher, name=f"{name} at {100 * teacher.progress:.0f} %"), pairs)
+        swaps = swaps_of(teacher_system(teacher), pairs)
         change = (swaps - pairs.target).abs().mean((1, 2, 3))
         result = identity_of(swaps).embedding
         detector.add(
-            take_look(teacher.progress, result=result, source=pairs.embedding, target=seen.target_sface, change=change)
+            take_look(
+                teacher.progress,
+                result=result,
+                source=pairs.identity.embedding,
+                target=seen.target_sface,
+                change=change,
+            )
         )
         n, backend = len(pairs), "sface"
         own = [

@@ -8,18 +8,18 @@ from torch.nn import functional
 
 from mfs_lib.errors import InputError
 from mfs_lib.reproduction import objective
-from mfs_lib.reproduction.measure import HeldOutPairs, held_out_pairs
+from mfs_lib.reproduction.sampled_pairs import SampledPairs, draw_pairs
 from mfs_lib.training.config import LossConfig
 from mfs_lib.training.distillation_losses import DistillationWeights
 
 
 @pytest.fixture(scope="module")
-def pairs() -> HeldOutPairs:
+def pairs() -> SampledPairs:
     """Three, whose exact swaps stand for a teacher's."""
-    return held_out_pairs(3, 64, seed=5)
+    return draw_pairs(3, 64, seed=5)
 
 
-def test_each_answer_is_free_where_it_is_right(pairs: HeldOutPairs) -> None:
+def test_each_answer_is_free_where_it_is_right(pairs: SampledPairs) -> None:
     prices = {a.name: objective.priced(a, pairs, pairs.truth) for a in objective.answers(pairs, pairs.truth, detail=16)}
     means = {name: {term: float(x.mean()) for term, x in parts.items()} for name, parts in prices.items()}
     exact, nothing, blurred = means[objective.EXACT], means[objective.NOTHING], means[objective.BLURRED]
@@ -31,7 +31,7 @@ def test_each_answer_is_free_where_it_is_right(pairs: HeldOutPairs) -> None:
     assert blurred["id"] > exact["id"]
 
 
-def test_totals_are_equation_7s(pairs: HeldOutPairs) -> None:
+def test_totals_are_equation_7s(pairs: SampledPairs) -> None:
     parts = {term: torch.tensor([1.0, 2.0]) * (k + 1) for k, term in enumerate(objective.TERMS)}
     weights = DistillationWeights(rec=1.0, per=10.0, id=100.0, mask=1000.0)
     found = objective.totals({"a": parts}, weights, torch.tensor([1.0, 0.0]))
@@ -46,6 +46,6 @@ def test_weights_are_the_experiments() -> None:
     )
 
 
-def test_a_blur_must_be_one(pairs: HeldOutPairs) -> None:
+def test_a_blur_must_be_one(pairs: SampledPairs) -> None:
     with pytest.raises(InputError, match="blurred"):
         objective.answers(pairs, functional.relu(pairs.truth), detail=64)

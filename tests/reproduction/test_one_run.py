@@ -17,9 +17,10 @@ from mfs_lib.errors import InputError
 from mfs_lib.evaluation.evaluate import Evaluation
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
 from mfs_lib.reproduction import one_run
-from mfs_lib.reproduction.measure import HeldOutPairs, System
+from mfs_lib.reproduction.measure import System
 from mfs_lib.reproduction.one_run import PROGRESS, WEIGHTS, carry_out, find_run, read_progress
 from mfs_lib.reproduction.runs import Run, data_digest, runs_of
+from mfs_lib.reproduction.sampled_pairs import SampledPairs
 from mfs_lib.results import Metric, load_records
 from mfs_lib.training.collapse import CollapseDetector, Look
 from mfs_lib.weights.shipped import load_student
@@ -65,15 +66,15 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     where = SimpleNamespace(step=-1)
     BEGUN.clear()
 
-    def measure(swaps: Tensor, pairs: HeldOutPairs, *, backends: object) -> Evaluation:
+    def measure(swaps: Tensor, pairs: SampledPairs, *, backends: object) -> Evaluation:
         metric = Metric(name="retrieval", value=float(swaps.mean()), protocol="fake", n=len(swaps))
         return Evaluation(metrics=(metric,), intervals={}, verdict="swapped", warnings=(), cosines=np.zeros(1))
 
-    def swaps_of(system: System, pairs: HeldOutPairs) -> Tensor:
+    def swaps_of(system: System, pairs: SampledPairs) -> Tensor:
         return torch.full((5, 3, 64, 64), 0.25)
 
     monkeypatch.setattr(one_run, "trainer_of", lambda run, runs: FakeTraining(run, run.folder(runs), where.step))
-    monkeypatch.setattr(one_run, "held_out_pairs", lambda count, size, seed: SimpleNamespace(asked=(count, size, seed)))
+    monkeypatch.setattr(one_run, "draw_pairs", lambda count, size, seed: SimpleNamespace(asked=(count, size, seed)))
     monkeypatch.setattr(one_run, "swaps_of", swaps_of)
     monkeypatch.setattr(one_run, "measure", measure)
     monkeypatch.setattr(one_run.Backends, "load", lambda: None)

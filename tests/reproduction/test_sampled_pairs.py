@@ -12,8 +12,9 @@ from mfs_lib.errors import InputError
 from mfs_lib.evaluation.metrics.truth import absolute_errors
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.reproduction import sampled_pairs
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.rank_statistics import spearman
-from mfs_lib.reproduction.sampled_pairs import FACTS, draw_pairs, swap_pairs
+from mfs_lib.reproduction.sampled_pairs import FACTS, draw_pairs
 from mfs_lib.training.teachers import load_teacher
 
 
@@ -28,7 +29,7 @@ def test_pairs_come_with_truth_and_facts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert facts["to change"].min() > 0 and facts["yaw"].min() >= 0 and facts["yaw"].max() <= 35
     assert set(facts["occluded"].tolist()) <= {0.0, 1.0}
     assert spearman(facts["darkness"], pairs.target.mean((1, 2, 3)).double().numpy()) < -0.4
-    torch.testing.assert_close(pairs.embedding.norm(dim=1), torch.ones(10))
+    torch.testing.assert_close(pairs.identity.embedding.norm(dim=1), torch.ones(10))
     few = pairs.first(3)
     assert len(few) == 3 and torch.equal(few.truth, pairs.truth[:3]) and few.fact_columns().shape == (3, len(FACTS))
     assert torch.equal(draw_pairs(8, 32, seed=5).target, pairs.target[:8])
@@ -57,6 +58,6 @@ def test_facts_follow_the_attributes() -> None:
 
 def test_a_teacher_gets_whatever_it_may_need() -> None:
     pairs = draw_pairs(3, 32, seed=7)
-    assert torch.equal(swap_pairs(load_teacher("oracle"), pairs), pairs.truth)
-    warped = swap_pairs(load_teacher("warp"), pairs)
+    assert torch.equal(swaps_of(teacher_system(load_teacher("oracle")), pairs), pairs.truth)
+    warped = swaps_of(teacher_system(load_teacher("warp")), pairs)
     assert warped.shape == pairs.target.shape and not torch.equal(warped, pairs.target)

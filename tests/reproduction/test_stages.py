@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from mfs_lib.errors import AssetError
 from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.reproduction import ship_teacher
-from mfs_lib.reproduction.sampled_pairs import draw_pairs, swap_pairs
+from mfs_lib.reproduction.measure import swaps_of, teacher_system
+from mfs_lib.reproduction.sampled_pairs import draw_pairs
 from mfs_lib.reproduction.stages import keep_stages, load_stages, spread
 from mfs_lib.reproduction.teacher_drawing import stage_sheet
 from mfs_lib.training.quality import load_quality, save_quality
@@ -43,7 +44,7 @@ def test_stages_come_back_from_their_file(tmp_path: Path) -> None:
     keep_stages(path, teachers, pairs, people=2, count=2)
     stages = load_stages(path)
     assert stages.pictures.shape == (2, 2, 3, 32, 32) and stages.progress.tolist() == pytest.approx([0.1, 1.0])
-    assert torch.equal(stages.pictures[1], to_uint8(swap_pairs(teachers[2], pairs.first(2))))
+    assert torch.equal(stages.pictures[1], to_uint8(swaps_of(teacher_system(teachers[2]), pairs.first(2))))
     assert not torch.equal(stages.pictures[0], stages.pictures[1])
     assert stages.columns() == ["source", "target", "10 %", "100 %", "truth"]
     rows = stages.rows(9)
