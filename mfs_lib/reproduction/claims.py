@@ -3,8 +3,9 @@
 Each claim names two rows, a number of ours and the side on which the difference of the rows should lie. Its verdict comes
 from the seeds: *reproduced* if the 95 % interval of the difference lies on the paper's side of zero, *opposite* if on the
 other, *not separated* if zero is in it. "Comparable" claims have a margin: reproduced if the interval lies above minus
-the margin. Many claims are judged at once, and of twenty true nothings one would seem to be something: `holds` says
-whether a verdict stands after Holm's correction over all claims that are judged.
+the margin. A row that hands back its targets has nothing that could be a fault: what is said of its pose or its artifacts
+gets *no swap* for a verdict; only its identity is judged. Many claims are judged at once, and of twenty true nothings
+one would seem to be something: `holds` says whether a verdict stands after Holm's correction over all that are judged.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mfs_lib.reproduction.collected import Collected, compare_rows
 from mfs_lib.reproduction.statistics import Difference, holm
 from mfs_lib.reproduction.table2 import Table
 
-Verdict = Literal["reproduced", "opposite", "not separated", "not measured"]
+Verdict = Literal["reproduced", "opposite", "not separated", "no swap", "not measured"]
 Side = Literal["more", "less"]
 
 SIGNIFICANT = 0.05
@@ -64,6 +65,10 @@ class Claim:
         if towards.low > -self.margin:
             return "reproduced"
         return "opposite" if towards.high < -self.margin else "not separated"
+
+    def speaks_of_no_swap(self, found: Collected) -> bool:
+        """Whether it is about something else than the identity of a row that hands back its targets."""
+        return self.metric != "retrieval" and not (found[self.first].swaps and found[self.second].swaps)
 
     def p(self, found: Difference) -> float:
         """Two-sided p of "the difference is exactly where the verdict turns"."""
@@ -166,11 +171,18 @@ def judge(claims: Iterable[Claim], found: Collected, table: Table) -> list[Judge
         compare_rows(found[c.first], found[c.second], c.metric) if {c.first, c.second} <= set(found) else None
         for c in listed
     ]  # fmt: skip
-    judged = [i for i, difference in enumerate(differences) if difference is not None]
-    raw = [listed[i].p(d) for i, d in enumerate(differences) if d is not None]
+    idle = [d is not None and claim.speaks_of_no_swap(found) for claim, d in zip(listed, differences, strict=True)]
+    judged = [i for i, difference in enumerate(differences) if difference is not None and not idle[i]]
+    raw = [listed[i].p(d) for i, d in enumerate(differences) if d is not None and not idle[i]]
     corrected = dict(zip(judged, holm(raw), strict=True))
     return [
-        Judgement(claim, found_here, claim.verdict(found_here), corrected.get(i), claim.printed(table))
+        Judgement(
+            claim,
+            found_here,
+            "no swap" if idle[i] else claim.verdict(found_here),
+            corrected.get(i),
+            claim.printed(table),
+        )
         for i, (claim, found_here) in enumerate(zip(listed, differences, strict=True))
     ]
 
@@ -178,5 +190,5 @@ def judge(claims: Iterable[Claim], found: Collected, table: Table) -> list[Judge
 def counted(judgements: Iterable[Judgement]) -> dict[Verdict, int]:
     """How many claims have each verdict; those without any are left out."""
     verdicts = [judgement.verdict for judgement in judgements]
-    order: tuple[Verdict, ...] = ("reproduced", "opposite", "not separated", "not measured")
+    order: tuple[Verdict, ...] = ("reproduced", "opposite", "not separated", "no swap", "not measured")
     return {verdict: verdicts.count(verdict) for verdict in order if verdict in verdicts}

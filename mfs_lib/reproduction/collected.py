@@ -36,6 +36,11 @@ class Measured:
         """The sum over seeds of a metric that a row may lack (then 0): times, verdicts."""
         return sum(m.value for record in self.records.values() for m in record.metrics if m.name == metric)
 
+    @property
+    def swaps(self) -> bool:
+        """Whether most of its runs ended elsewhere than at 'output = target'."""
+        return 2 * self.total("watch_collapsed") <= len(self.records)
+
 
 Collected = Mapping[str, Measured]
 """Rows by key, in the table's order; without those that have no record."""

@@ -79,12 +79,12 @@ def claim_plot(judgements: Sequence[Judgement]) -> Figure:
     """Every claim's difference in units of its interval's half width: right of zero is the paper's side.
 
     A bar that crosses zero says nothing; one that lies clear of it says what its colour says; a filled dot stands after
-    Holm's correction. The place of a claim that can't be judged yet stays empty.
+    Holm's correction. The place of a claim that can't be judged stays empty.
     """
     figure = Figure(figsize=(7.4, 0.26 * len(judgements) + 0.8))
     axes = figure.subplots()
     for place, judgement in enumerate(judgements):
-        if judgement.found is not None:
+        if judgement.found is not None and judgement.verdict in _VERDICTS:
             axes.errorbar(
                 _towards(judgement.claim, judgement.found), place, xerr=1, fmt="o", markersize=4, capsize=2.5,
                 color=_VERDICTS[judgement.verdict], fillstyle="full" if judgement.holds else "none",

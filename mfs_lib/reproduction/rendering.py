@@ -139,11 +139,16 @@ def claim_rows(judgements: Sequence[Judgement], found: Collected) -> list[list[s
         [
             judgement.claim.text, _difference(judgement, found),
             "–" if judgement.printed is None else _signed(judgement.printed, 2),
-            judgement.verdict + ("" if judgement.holds or judgement.verdict.startswith("not") else " (not after Holm)"),
+            _verdict(judgement),
             "–" if judgement.p_holm is None else p_text(judgement.p_holm),
         ]
         for judgement in judgements
     ]  # fmt: skip
+
+
+def _verdict(judgement: Judgement) -> str:
+    uncertain = judgement.verdict in ("reproduced", "opposite") and not judgement.holds
+    return judgement.verdict + (" (not after Holm)" if uncertain else "")
 
 
 def _difference(judgement: Judgement, found: Collected) -> str:

@@ -47,6 +47,25 @@ def test_verdicts_by_the_interval(values: list[float], verdict: str) -> None:
     assert mirrored.verdict == turned.get(verdict, verdict)
 
 
+def test_a_row_that_swaps_nobody_is_judged_by_its_identity_alone() -> None:
+    still = Claim(text="still", quote="more artifacts", first="less", metric="pose_l2", side="more")
+
+    def row(row: Row, retrieval: list[float], pose: list[float], collapsed: list[float]) -> Measured:
+        columns = zip(retrieval, pose, collapsed, strict=True)
+        names = ("retrieval", "pose_l2", "watch_collapsed")
+        return Measured(
+            row, {i: record("t/x", i, dict(zip(names, values, strict=True))) for i, values in enumerate(columns)}
+        )
+
+    ours = row(OURS, [90.0, 91.0, 92.0], [2.0, 2.1, 2.2], [0.0] * 3)
+    for collapsed, verdict in (([1.0, 1.0, 1.0], "no swap"), ([1.0, 0.0, 0.0], "opposite")):
+        found = {"ours": ours, "less": row(LESS, [0.0, 1.0, 2.0], [0.0, 0.1, 0.2], collapsed)}
+        drops, keeps = judge([DROPS, still], found, TABLE)
+        assert drops.verdict == "reproduced" and drops.holds
+        assert keeps.verdict == verdict and (keeps.p_holm is None) == (verdict == "no swap")
+        assert keeps.found is not None and keeps.found.value == pytest.approx(-2.0)
+
+
 def test_runs_on_other_data_are_not_paired() -> None:
     found = {"ours": _measured(OURS, [90.0, 91.0, 92.0]), "less": _measured(LESS, [80.0, 82.0, 81.0], data="e" * 64)}
     (judgement,) = judge([DROPS], found, TABLE)
