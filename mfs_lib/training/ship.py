@@ -13,7 +13,7 @@ import torch
 
 from mfs_lib.errors import AssetError
 from mfs_lib.faces.folders import GROUPS
-from mfs_lib.faces.manifests import available, files
+from mfs_lib.faces.manifests import available, face_set, files
 from mfs_lib.faces.morphable.model import MODEL_FILE
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
 from mfs_lib.runinfo import file_digest
@@ -30,6 +30,14 @@ def data_digests(experiment: StudentExperiment) -> dict[str, str]:
         ]
         digests[f"data_{name}_sha256"] = file_digest(*paths)
     return digests
+
+
+def learned_from(experiment: StudentExperiment) -> str:
+    """Whose pictures a student has seen, for its header: their licences bind it. All have seen the world's people."""
+    names = [member for name in experiment.data.photos for member in GROUPS.get(name, (name,))]
+    sets = [face_set(name) for name in dict.fromkeys(("london_neutral", "london_smiling", *names))]
+    said = [f"{one.title} ({one.licence})" for one in sets]
+    return "; ".join([*said, *(["photographs of the trainer's own (shards)"] if experiment.data.shards else [])])
 
 
 def ship(run: Path, experiment_file: Path, output: Path) -> None:
@@ -49,7 +57,7 @@ def ship(run: Path, experiment_file: Path, output: Path) -> None:
     about = {
         "experiment": name, "seed": str(experiment.seed), "steps": str(state["step"]),
         "command": f"python -m mfs_lib.training.student {name} --run runs/first",
-        "licence": "CC BY 4.0; learned from the Face Research Lab London Set (DeBruine & Jones 2017) and SFHQ (MIT)",
+        "pictures": str(experiment.data.size), "learned_from": learned_from(experiment),
         **data_digests(experiment),
     }  # fmt: skip
     save_student(output, student.eval(), crop_size=experiment.crop_size, metadata=about, dtype=torch.float16)

@@ -228,6 +228,16 @@ def test_the_commands_train_and_ship(small_world: None, tmp_path: Path, monkeypa
     ship.main()
     student = load_student(str(shipped))
     assert student.crop_size == 32
+    assert (
+        student.metadata["pictures"] == "32" and "London Set, neutral (CC-BY-4.0)" in student.metadata["learned_from"]
+    )
+    seen = ship.learned_from(experiment_from_dict({**values, "data": {"photos": ["london", "sfhq"]}}))
+    assert (
+        seen.count("London") == 2
+        and "London" in student.metadata["learned_from"]
+        and "(MIT)" in seen
+        and "shards" not in seen
+    )
     assert student.metadata["steps"] == "2" and student.metadata["seed"] == "3"
     assert len(student.metadata["data_morphable_sha256"]) == 64
     kept = torch.load(run / "state.pt", weights_only=True)["average"]
