@@ -90,10 +90,11 @@ format: $(READY)  ## rewrite the code in the project's style
 types: $(READY)  ## check the types
 	$(PY) -m mypy --strict mfs_lib
 
-evaluate: $(READY) $(ASSETS)  ## measure the face world, the shipped student and the mask heads again
+evaluate: $(READY) $(ASSETS)  ## measure the face world, the shipped student, the mask heads and the teachers again
 	$(PY) -m mfs_lib.evaluation.world_report
 	$(PY) -m mfs_lib.evaluation.student_report
 	$(PY) -m mfs_lib.evaluation.mask_heads
+	$(PY) -m mfs_lib.reproduction.teacher_report
 
 results: $(READY) $(ASSETS)  ## run what is missing of Table 2 (hours; resumes), print all results (ARGS=--print: only that)
 	$(PY) -m mfs_lib.cli results $(ARGS)

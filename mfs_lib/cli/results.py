@@ -78,6 +78,7 @@ def run_results(args: argparse.Namespace) -> dict[str, Any]:
     place = _place(args)
     if args.only_print:
         return _printed(args, place)
+    from mfs_lib.reproduction.curves import curves_file, note_curves
     from mfs_lib.reproduction.runs import missing, runs_of
     from mfs_lib.reproduction.table2 import read_table
     from mfs_lib.results import load_records
@@ -89,7 +90,10 @@ def run_results(args: argparse.Namespace) -> dict[str, Any]:
     lacking = missing(runs, load_records(place.results))
     if args.dry_run:
         return _listed(runs, lacking, place)
-    _carry_out(lacking, place, jobs=args.jobs, show=not args.json)
+    try:
+        _carry_out(lacking, place, jobs=args.jobs, show=not args.json)
+    finally:
+        note_curves(runs, place.runs, curves_file(place.results))
     report = _printed(args, place)
     return report | {"carried_out": [str(run) for run in lacking], "seconds": round(time.perf_counter() - start, 3)}
 

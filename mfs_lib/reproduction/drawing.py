@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from mfs_lib.figures import COLOURS
 from mfs_lib.reproduction.claims import Claim, Judgement
 from mfs_lib.reproduction.collected import Collected
+from mfs_lib.reproduction.curves import Curve
 from mfs_lib.reproduction.rendering import PAPERS, Column
 from mfs_lib.reproduction.statistics import Difference
 from mfs_lib.reproduction.table2 import Row, Table
 
 _REFERENCE = "ours"
+_LINES = (COLOURS[0], *COLOURS[2:6], COLOURS[7])  # orange is the whole method, yellow too light for a thin line
 _FAR = 8.0  # half widths beyond which a difference is drawn at the edge
 _VERDICTS = {"reproduced": COLOURS[2], "opposite": COLOURS[3], "not separated": "#777777"}
 
@@ -73,6 +75,26 @@ def _label(axes: Axes, rows: Sequence[Row], name: str) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(name, fontsize="small")
     axes.tick_params(axis="x", labelsize="small")
+
+
+def curve_plot(table: Table, curves: Sequence[Curve], keys: Sequence[str], names: Mapping[str, str]) -> Figure:
+    """How rows learned: a panel for each of `names` (column of the curves -> label), a thin line for each seed.
+
+    Up to six rows beside the whole method, which is orange.
+    """
+    figure = Figure(figsize=(7.4, 3.2))
+    for axes, (name, label) in zip(figure.subplots(1, len(names), squeeze=False)[0], names.items(), strict=True):
+        free = iter(_LINES)
+        for row in map(table.row, keys):
+            title, color = row.title, COLOURS[1] if row.key == _REFERENCE else next(free)
+            for curve in (one for one in curves if one.experiment == f"{table.name}/{row.key}"):
+                axes.plot(curve.steps, curve.values[name], color=color, linewidth=1, label=title)
+                title = "_"  # one entry in the legend for all seeds
+        axes.set_xlabel("step", fontsize="small")
+        axes.set_ylabel(label, fontsize="small")
+        axes.tick_params(labelsize="small")
+    axes.legend(fontsize="x-small")
+    return figure
 
 
 def claim_plot(judgements: Sequence[Judgement]) -> Figure:
