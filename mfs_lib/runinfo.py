@@ -25,15 +25,23 @@ def package_version() -> str:
 def git_commit() -> str | None:
     """Commit (40 hex digits, `-dirty` appended where tracked files differ) of the checkout that this package runs from.
 
+    Records don't count as a difference: the first of a table's runs would make all others dirty.
+
     None where the package is installed rather than checked out, where git is missing, and before the first commit.
     """
     git = shutil.which("git")
     # An installed copy may lie inside somebody else's repository: only our own folder's parent counts.
     if git is None or not (_PACKAGE.parent / ".git").exists():
         return None
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    done = subprocess.run(command, cwd=_PACKAGE.parent, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([git, *words], cwd=_PACKAGE.parent, capture_output=True, text=True, check=False)
+
+    head = ask("rev-parse", "--verify", "--quiet", "HEAD")
+    if head.returncode != 0:
+        return None
+    same = ask("diff", "--quiet", "HEAD", "--", ".", ":(exclude)results").returncode == 0
+    return head.stdout.strip() + ("" if same else "-dirty")
 
 
 def machine() -> str:
