@@ -77,10 +77,17 @@ def _label(axes: Axes, rows: Sequence[Row], name: str) -> None:
     axes.tick_params(axis="x", labelsize="small")
 
 
-def curve_plot(table: Table, curves: Sequence[Curve], keys: Sequence[str], names: Mapping[str, str]) -> Figure:
+def curve_plot(
+    table: Table,
+    curves: Sequence[Curve],
+    keys: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    highest: float | None = None,
+) -> Figure:
     """How rows learned: a panel for each of `names` (column of the curves -> label), a thin line for each seed.
 
-    Up to six rows beside the whole method, which is orange.
+    Up to six rows beside the whole method, which is orange. The last panel ends at `highest`.
     """
     figure = Figure(figsize=(7.4, 3.2))
     for axes, (name, label) in zip(figure.subplots(1, len(names), squeeze=False)[0], names.items(), strict=True):
@@ -93,6 +100,7 @@ def curve_plot(table: Table, curves: Sequence[Curve], keys: Sequence[str], names
         axes.set_xlabel("step", fontsize="small")
         axes.set_ylabel(label, fontsize="small")
         axes.tick_params(labelsize="small")
+    axes.set_ylim(top=highest)
     axes.legend(fontsize="x-small")
     return figure
 
