@@ -19,6 +19,7 @@ from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.sface import SFace
 from mfs_lib.runinfo import file_digest
+from mfs_lib.threads import torch_threads
 from mfs_lib.training.config import StudentExperiment
 from mfs_lib.training.pools import (
     IdentityBank,
@@ -35,6 +36,8 @@ from mfs_lib.weights.safe_io import write_atomically, write_text
 
 _WATCHED = 48
 _WATCH_SEED = 1_000_003
+_THREADS = 2
+"""For identities and teachers' swaps, on any machine: their last bits, and with them a run's, depend on it."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
                 f"{folder} holds pools of other data settings, seed or face world: choose a new run folder"
             )
     else:
-        built = _build(experiment)
+        with torch_threads(_THREADS):
+            built = _build(experiment)
         write_text(note, settings)
         write_atomically(path, lambda temporary: torch.save(built, temporary))
     stored = torch.load(path, weights_only=True, mmap=True)
@@ -162,8 +166,9 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     sources, target, truth = stored["watch"]
     watch = Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
     bank = IdentityBank(*stored["bank"])
-    sampled = apply_teacher(
-        Triplets(*stored["sampled"]), bank, experiment.teacher, experiment.reweighting, folder=folder,
-        sources=lambda: _sources(experiment),
-    )  # fmt: skip
+    with torch_threads(_THREADS):
+        sampled = apply_teacher(
+            Triplets(*stored["sampled"]), bank, experiment.teacher, experiment.reweighting, folder=folder,
+            sources=lambda: _sources(experiment),
+        )  # fmt: skip
     return Pools(sampled, reverse, bank, stored["codes"], watch)

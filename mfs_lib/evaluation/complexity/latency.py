@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.complexity.system import System
+from mfs_lib.threads import torch_threads
 
 REFERENCE = "simswap-224"
 """The system whose frames per second are 1."""
@@ -41,7 +41,7 @@ def measure_latency(systems: Sequence[System], *, rounds: int = 3, progress: boo
     if rounds < 1:
         raise InputError(f"at least one round is needed, got {rounds}")
     times: dict[str, list[float]] = {system.key: [] for system in systems}
-    with _one_thread(), torch.no_grad():
+    with torch_threads(1), torch.no_grad():
         frames = {system.key: _frame(system) for system in systems}
         turns = [(turn, key) for turn in range(-1, rounds) for key in frames]
         for turn, key in tqdm(turns, desc="timing", disable=not progress, leave=False):
@@ -68,13 +68,3 @@ def _frame(system: System) -> Callable[[], None]:
             run()
 
     return frame
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,6 +17,7 @@ import torch
 from tqdm import tqdm
 
 from mfs_lib.faces.morphable.world import MorphableWorld
+from mfs_lib.threads import torch_threads
 
 Arrays = tuple[np.ndarray, ...]
 Task = TypeVar("Task")
@@ -50,12 +51,8 @@ def draw(work: Callable[[Task], Arrays], tasks: Sequence[Task], *, processes: in
 
     processes = min(processes, len(tasks))
     if processes == 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with torch_threads(1):
             return joined(map(work, tasks))
-        finally:
-            torch.set_num_threads(threads)
     fresh = multiprocessing.get_context("spawn")  # a fork would inherit the locks of this process's threads
     with ProcessPoolExecutor(processes, fresh, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return joined(pool.map(work, tasks))
