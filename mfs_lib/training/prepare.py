@@ -36,8 +36,6 @@ from mfs_lib.weights.safe_io import write_atomically, write_text
 
 _WATCHED = 48
 _WATCH_SEED = 1_000_003
-_THREADS = 2
-"""For identities and teachers' swaps, on any machine: their last bits, and with them a run's, depend on it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
                 f"{folder} holds pools of other data settings, seed or face world: choose a new run folder"
             )
     else:
-        with torch_threads(_THREADS):
+        with torch_threads(1):
             built = _build(experiment)
         write_text(note, settings)
         write_atomically(path, lambda temporary: torch.save(built, temporary))
@@ -166,7 +164,7 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     sources, target, truth = stored["watch"]
     watch = Watched(sources, target, truth, IdentityFeatures(*stored["watch_identity"]))
     bank = IdentityBank(*stored["bank"])
-    with torch_threads(_THREADS):
+    with torch_threads(1):  # the last bits of identities depend on it, and with them whole runs
         sampled = apply_teacher(
             Triplets(*stored["sampled"]), bank, experiment.teacher, experiment.reweighting, folder=folder,
             sources=lambda: _sources(experiment),
