@@ -172,9 +172,8 @@ def judge(claims: Iterable[Claim], found: Collected, table: Table) -> list[Judge
         for c in listed
     ]  # fmt: skip
     idle = [d is not None and claim.speaks_of_no_swap(found) for claim, d in zip(listed, differences, strict=True)]
-    judged = [i for i, difference in enumerate(differences) if difference is not None and not idle[i]]
-    raw = [listed[i].p(d) for i, d in enumerate(differences) if d is not None and not idle[i]]
-    corrected = dict(zip(judged, holm(raw), strict=True))
+    raw = {i: listed[i].p(d) for i, d in enumerate(differences) if d is not None and not idle[i]}
+    corrected = dict(zip(raw, holm(list(raw.values())), strict=True))
     return [
         Judgement(
             claim,

@@ -39,10 +39,10 @@ class Curve:
     steps: tuple[int, ...]
     values: dict[str, tuple[float, ...]]
 
-    def is_of(self, run: Run) -> bool:
-        """Whether it is a run's, with the run's present settings."""
-        mine = (self.experiment, self.seed, self.profile, self.digest)
-        return mine == (run.name, run.seed, run.profile, run.digest[:8])
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """Whose it is: experiment, seed, profile, digest."""
+        return self.experiment, self.seed, self.profile, self.digest
 
 
 def curves_file(results: Path) -> Path:
@@ -102,8 +102,8 @@ def note_curves(wanted: Sequence[Run], runs: Path, path: Path) -> int:
     made = [curve for run in wanted if (curve := _curve(run, runs)) is not None]
     new = [curve for curve in made if curve not in known]
     if new:
-        keys = {(curve.experiment, curve.seed, curve.profile, curve.digest) for curve in new}
-        kept = [curve for curve in known if (curve.experiment, curve.seed, curve.profile, curve.digest) not in keys]
+        replaced = {curve.key for curve in new}
+        kept = [curve for curve in known if curve.key not in replaced]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, _text([*kept, *new]))
     return len(new)
@@ -116,5 +116,5 @@ def _text(curves: Iterable[Curve]) -> str:
     for curve in sorted(curves, key=lambda c: (c.profile, c.experiment, c.digest, c.seed)):
         for place, step in enumerate(curve.steps):
             values = [curve.values[name][place] for name in CURVES]
-            writer.writerow([curve.experiment, curve.seed, curve.profile, curve.digest, step, *values])
+            writer.writerow([*curve.key, step, *values])
     return out.getvalue()
