@@ -4,17 +4,17 @@
 |-------------------------|-------------------------------------------------------------------------|-------|
 | warp                    | the landmark warp, no network of its own                                | any   |
 | simswap_64, faceshifter_64 | the teachers that were trained here                                  | 64    |
-| a row of Table 2        | its student, `TABLE2_FOLDER`/ROW.safetensors                            | 64    |
+| a row of Table 2        | its student of seed 0, `STUDENTS`/ROW_0.safetensors                     | 64    |
 | default                 | the package's student                                                   | 128   |
 | truth                   | the exact swap, where it is known                                       | any   |
 
-Weights that aren't in the package are no error here: `find` returns what there is, and `left_out` puts the rest in words.
+Weights that aren't there are no error here: `find` returns what there is, and `left_out` puts the rest in words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,10 @@ from mfs_lib.training.teachers.landmark_warp import LandmarkWarp
 from mfs_lib.training.teachers.loading import load_teacher
 from mfs_lib.training.teachers.shipped import is_shipped
 from mfs_lib.training.teachers.trained import TrainedTeacher
-from mfs_lib.weights.shipped import SHIPPED_FOLDER, SHIPPED_STUDENTS, Student, load_student
+from mfs_lib.weights.shipped import SHIPPED_STUDENTS, Student, load_student
 
-TABLE2_FOLDER = SHIPPED_FOLDER / "table2"
-"""Where the students of the rows of Table 2 lie."""
+STUDENTS = Path("results/students")
+"""Where the students of the rows of Table 2 lie, as `mfs results --keep-weights` writes them."""
 
 EXPERIMENTS = Path("experiments/table2")
 
@@ -122,7 +122,7 @@ def student_system(student: Student, title: str) -> Shown:
     return Shown(student.name, title, size, swap, lambda: student_cost(student, title))
 
 
-def find(keys: Iterable[str], *, folder: Path = TABLE2_FOLDER, titles: dict[str, str] | None = None) -> list[Shown]:
+def find(keys: Iterable[str], *, folder: Path = STUDENTS, titles: dict[str, str] | None = None) -> list[Shown]:
     """The systems of these keys that are there, in their order.
 
     Args:
@@ -144,8 +144,8 @@ def _find(key: str, folder: Path, titles: dict[str, str]) -> Shown | None:
         return teacher_system(load_teacher(key), title) if is_shipped(key) else None
     if key in SHIPPED_STUDENTS:
         return student_system(load_student(key), title)
-    path = folder / f"{key}.safetensors"
-    return student_system(load_student(path), title) if path.is_file() else None
+    path = folder / f"{key}_0.safetensors"
+    return replace(student_system(load_student(path), title), key=key) if path.is_file() else None
 
 
 def left_out(wanted: dict[str, str], found: Sequence[Shown]) -> str:
@@ -154,7 +154,7 @@ def left_out(wanted: dict[str, str], found: Sequence[Shown]) -> str:
     missing = [" ".join(title.split()) for key, title in wanted.items() if key not in there]
     if not missing:
         return ""
-    return f"Left out, since their weights are not in the package: {', '.join(missing)}."
+    return f"Left out, since their weights are not here: {', '.join(missing)}."
 
 
 def taught_by(teacher: str, *, experiments: Path = EXPERIMENTS) -> str | None:

@@ -11,7 +11,7 @@ go between the base's and the row's own:
     rows:
       adain: {title: ..., line: 5, paper: [18.34, 1.30, 12.04], label: order unknown, why: ...}
       teacher: {trained: false, ...}                    # the teacher's own swaps are measured
-      teacher_faceshifter: {table: 1, paper: [97.15, 1.76], ...}
+      teacher_simswap: {table: 1, paper: [95.94, 1.39], ...}
 
 A file that it doesn't mention is a row, too: the last, without anything to compare with.
 """

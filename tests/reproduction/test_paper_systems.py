@@ -15,8 +15,11 @@ from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig
 from mfs_lib.networks.simswap import SimSwapGenerator
 from mfs_lib.reproduction import paper_systems
 from mfs_lib.reproduction.paper_pairs import photo_deck, world_deck
+from mfs_lib.reproduction.runs import runs_of
+from mfs_lib.reproduction.table2 import read_table
 from mfs_lib.training.teachers.generators import SimSwapConfig
 from mfs_lib.training.teachers.trained import TrainedTeacher
+from mfs_lib.weights.safe_io import load_weights
 from mfs_lib.weights.shipped import Student, save_student
 
 SMALL = MobileFaceSwapConfig(
@@ -38,7 +41,7 @@ def rows(tmp_path: Path) -> Path:
     """A folder with three students at random, 64 pixels."""
     torch.manual_seed(0)
     for row, config in VARIANTS.items():
-        save_student(tmp_path / f"{row}.safetensors", MobileFaceSwap(config), crop_size=64)
+        save_student(tmp_path / f"{row}_0.safetensors", MobileFaceSwap(config), crop_size=64)
     return tmp_path
 
 
@@ -52,7 +55,7 @@ def test_rows_are_found_where_their_file_is(rows: Path) -> None:
 def test_what_is_missing_is_named(rows: Path) -> None:
     found = paper_systems.find(paper_systems.ARCHITECTURE, folder=rows)
     assert paper_systems.left_out(paper_systems.ARCHITECTURE, found) == (
-        "Left out, since their weights are not in the package: without weights prediction, without modulation, ours."
+        "Left out, since their weights are not here: without weights prediction, without modulation, ours."
     )
     assert paper_systems.left_out({"adain": "AdaIN"}, found) == ""
 
@@ -127,6 +130,22 @@ def test_the_students_of_a_teacher_are_those_whose_experiment_names_it(tmp_path:
     assert paper_systems.taught_by("faceshifter_64", experiments=tmp_path) == "ours"
     assert paper_systems.taught_by("simswap_64", experiments=tmp_path) == "ours_simswap"
     assert paper_systems.taught_by("oracle", experiments=tmp_path) is None
+
+
+def test_the_students_that_are_shown_are_those_of_the_present_experiments(repository: Path) -> None:
+    """A row whose settings, teacher or code's digest changed needs another student, not only another record."""
+    files = sorted((repository / paper_systems.STUDENTS).glob("*.safetensors"))
+    table = read_table(repository / "experiments" / "table2")
+    present = {run.row.key: run.digest for run in runs_of(table, "mini", seeds=[0])}
+    headers = {path.stem.removesuffix("_0"): load_weights(path)[1] for path in files}
+    assert {key: header["settings"] for key, header in headers.items()} == {key: present[key] for key in headers}
+    assert all(header["experiment"] == f"table2/{key}" and header["seed"] == "0" for key, header in headers.items())
+    shown = {*paper_systems.ARCHITECTURE, *paper_systems.OBJECTIVES} | {
+        paper_systems.taught_by(teacher, experiments=repository / paper_systems.EXPERIMENTS)
+        for teacher in paper_systems.TEACHERS
+    }
+    hands_back_its_targets = {"no_distillation"}
+    assert set(headers) == shown - hands_back_its_targets - {None}
 
 
 def test_a_student_keeps_its_size_and_title() -> None:
