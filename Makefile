@@ -92,8 +92,9 @@ types: $(READY)  ## check the types
 
 evaluate: $(READY) $(ASSETS)  ## measure the face world, the shipped student, the mask heads and the teachers again
 	$(PY) -m mfs_lib.evaluation.world_report
-	$(PY) -m mfs_lib.evaluation.student_report
 	$(PY) -m mfs_lib.evaluation.mask_heads
+	$(PY) -m mfs_lib.reproduction.student_report
+	$(PY) -m mfs_lib.reproduction.baselines
 	$(PY) -m mfs_lib.reproduction.teacher_report
 
 results: $(READY) $(ASSETS)  ## run what is missing of Table 2 (hours; resumes), print all results (ARGS=--print: only that)

@@ -53,6 +53,17 @@ FIRST_STUDENT: tuple[Aim, ...] = (
 )  # fmt: skip
 """What was asked of the first student before it was trained."""
 
+SHIPPED_STUDENT: tuple[Aim, ...] = tuple(
+    Aim(text=f"{people}: {text}", experiment=f"first_student/{place}", metric=metric, bound=bound, at_least=at_least)
+    for people, place, found in (("sampled", "world", 95), ("photographs", "london", 80))
+    for text, metric, bound, at_least in (
+        ("the judge finds the source (percent)", "retrieval", found, True),
+        ("change outside the face (grey levels)", "background", 1, False),
+        ("change of head pose (degrees)", "pose_error", 2, False),
+    )
+)
+"""What was asked of the package's student when the first one was there."""
+
 
 def newest(records: Iterable[Record]) -> dict[str, Record]:
     """The newest record of each experiment, by name."""

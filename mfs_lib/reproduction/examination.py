@@ -27,7 +27,7 @@ from mfs_lib.evaluation.metrics.features import feature_distances
 from mfs_lib.evaluation.metrics.recognisers import DEFAULT_JUDGE, load_recogniser
 from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.evaluation.metrics.truth import absolute_errors
-from mfs_lib.evaluation.student_report import identity_of
+from mfs_lib.faces.identity import identity_of
 from mfs_lib.networks.quality import QualityScorer
 from mfs_lib.reproduction.rank_statistics import (
     Estimate,

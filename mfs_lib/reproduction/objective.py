@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mfs_lib.errors import InputError
-from mfs_lib.evaluation.student_report import identity_of
+from mfs_lib.faces.identity import identity_of
 from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.mobilefaceswap import composite
 from mfs_lib.reproduction.sampled_pairs import SampledPairs

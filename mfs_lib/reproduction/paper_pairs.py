@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from mfs_lib.errors import InputError
-from mfs_lib.evaluation.student_report import identity_of
 from mfs_lib.evaluation.training_drawing import pairs_of
 from mfs_lib.faces import manifests
 from mfs_lib.faces.folders import Photo, crop_photos, load_photo_set
+from mfs_lib.faces.identity import identity_of
 from mfs_lib.faces.resizing import resized
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.reproduction.sampled_pairs import draw_pairs

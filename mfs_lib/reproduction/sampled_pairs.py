@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mfs_lib.errors import InputError
 from mfs_lib.evaluation.metrics.samples import FloatArray
 from mfs_lib.evaluation.metrics.truth import absolute_errors
-from mfs_lib.evaluation.student_report import identity_of
+from mfs_lib.faces.identity import identity_of
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.faces.morphable.world import WorldSample
 from mfs_lib.networks.identity import IdentityFeatures

@@ -34,7 +34,7 @@ from mfs_lib.evaluation.metrics.recognisers import DEFAULT_JUDGE, load_recognise
 from mfs_lib.evaluation.metrics.retrieval import retrieval_metric
 from mfs_lib.evaluation.metrics.samples import SampleMean
 from mfs_lib.evaluation.metrics.truth import truth_metrics
-from mfs_lib.evaluation.student_report import identity_of
+from mfs_lib.faces.identity import identity_of
 from mfs_lib.reproduction.measure import swaps_of, teacher_system
 from mfs_lib.reproduction.rank_statistics import Estimate, estimate_rows
 from mfs_lib.reproduction.sampled_pairs import PAIRS_SEED, SampledPairs, draw_pairs

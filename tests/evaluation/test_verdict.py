@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfs_lib.errors import InputError
-from mfs_lib.evaluation.verdict import FACE_WORLD, FIRST_STUDENT, Aim, judged, newest, sentence
+from mfs_lib.evaluation.verdict import FACE_WORLD, FIRST_STUDENT, SHIPPED_STUDENT, Aim, judged, newest, sentence
 from mfs_lib.results import Metric, Record
 
 
@@ -41,5 +41,5 @@ def test_what_was_not_measured_is_said() -> None:
 
 
 def test_aims_name_a_metric_once() -> None:
-    for aims in (FACE_WORLD, FIRST_STUDENT):
+    for aims in (FACE_WORLD, FIRST_STUDENT, SHIPPED_STUDENT):
         assert len({(aim.experiment, aim.metric) for aim in aims}) == len(aims)

@@ -1,4 +1,4 @@
-"""What every metric says of swaps whose worth is known: `python -m mfs_lib.evaluation.baselines`.
+"""What every metric says of swaps whose worth is known: `python -m mfs_lib.reproduction.baselines`.
 
 In the face world the exact swap is there, so that a metric can be judged itself. It measures, on the same pairs:
 
@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 from torch.nn import functional
 
+from mfs_lib.errors import InputError
 from mfs_lib.evaluation.evaluate import Backends, evaluate
 from mfs_lib.evaluation.folders import SwapSet
-from mfs_lib.evaluation.student_report import WORLD_SEED, Pairs, world_pairs
+from mfs_lib.reproduction.student_report import WORLD_SEED, world_swaps
 from mfs_lib.results import append_record
 from mfs_lib.runinfo import file_digest
 from mfs_lib.weights.shipped import load_student, student_path
@@ -32,31 +34,37 @@ SYSTEMS = ("truth", "blurred", "half", "student", "target", "source")
 EXPERIMENT = "baselines"
 
 
-def baseline_swaps(pairs: Pairs) -> dict[str, Tensor]:
-    """Swaps (N, 3, S, S) in [0, 1] of every system, on the same pairs; `pairs` must hold the truth."""
-    assert pairs.truth is not None
+def baseline_swaps(student: SwapSet) -> dict[str, Tensor]:
+    """Swaps (N, 3, S, S) in [0, 1] of every system, on the pairs of a student's.
+
+    Raises:
+        InputError: their exact swaps aren't known.
+    """
+    truth, target = student.truth, student.target[student.target_of]
+    if truth is None:
+        raise InputError("baselines need pairs whose exact swap is known: those of the face world")
     return {
-        "truth": pairs.truth,
-        "blurred": functional.avg_pool2d(pairs.truth, 5, 1, 2, count_include_pad=False),
-        "half": (pairs.truth + pairs.target) / 2,
-        "student": pairs.result,
-        "target": pairs.target,
-        "source": pairs.gallery[pairs.owner],
+        "truth": truth,
+        "blurred": functional.avg_pool2d(truth, 5, 1, 2, count_include_pad=False),
+        "half": (truth + target) / 2,
+        "student": student.swap,
+        "target": target,
+        "source": student.source[student.source_of],
     }
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=200, help="sampled pairs, a multiple of 25")
+    parser.add_argument("--pairs", type=int, default=200, help="sampled pairs")
     parser.add_argument("--output", type=Path, default=Path("results/baselines.jsonl"))
     options = parser.parse_args()
     student, backends = load_student(), Backends.load()
     student.network.use_backend("matmul")
-    pairs = world_pairs(student.network, options.pairs, student.crop_size)
-    for name, swaps in baseline_swaps(pairs).items():
+    ours = world_swaps(student, options.pairs)
+    for name, swaps in baseline_swaps(ours).items():
         begun = time.perf_counter()
-        found = evaluate(SwapSet.of_pairs(swaps, pairs.gallery, pairs.target, pairs.truth), backends=backends)
+        found = evaluate(replace(ours, swap=swaps), backends=backends)
         record = found.record(
             f"{EXPERIMENT}/{name}", wall_seconds=time.perf_counter() - begun, seed=WORLD_SEED,
             data_digest=file_digest(student_path()),
