@@ -75,15 +75,22 @@ def answers(pairs: SampledPairs, taught: Tensor, *, detail: int) -> list[Answer]
 
 
 @torch.no_grad()
-def priced(answer: Answer, pairs: SampledPairs, taught: Tensor) -> dict[str, Tensor]:
-    """The unweighted losses (N,) of an answer by the names of `TERMS`."""
-    features = load_mobilenet_v2()
-    mine, theirs = (features(middle(x), taps=PERCEPTUAL_TAPS) for x in (answer.result, taught))
+def priced(listed: Sequence[Answer], pairs: SampledPairs, taught: Tensor) -> dict[str, dict[str, Tensor]]:
+    """The unweighted losses (N,) of each answer: by its name, then by the names of `TERMS`."""
+    network = load_mobilenet_v2()
+
+    def features(pictures: Tensor) -> list[Tensor]:
+        return network(middle(pictures), taps=PERCEPTUAL_TAPS)  # type: ignore[no-any-return]
+
+    theirs = features(taught)
     return {
-        "rec": reconstruction_to_teacher(answer.result, taught),
-        "per": perceptual_to_teacher(mine, theirs),
-        "id": identity_loss(identity_of(answer.result).embedding, pairs.identity.embedding),
-        "mask": mask_loss(answer.mask, pairs.face),
+        answer.name: {
+            "rec": reconstruction_to_teacher(answer.result, taught),
+            "per": perceptual_to_teacher(features(answer.result), theirs),
+            "id": identity_loss(identity_of(answer.result).embedding, pairs.identity.embedding),
+            "mask": mask_loss(answer.mask, pairs.face),
+        }
+        for answer in listed
     }
 
 

@@ -22,7 +22,7 @@ from mfs_lib.reproduction.table2 import Profile, Row, Table
 from mfs_lib.results import Record
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.config import StudentExperiment, experiment_from_dict
-from mfs_lib.training.settings import BASE, merged, read_settings
+from mfs_lib.training.settings import BASE, decisive, merged, read_settings
 from mfs_lib.training.teachers.shipped import SHIPPED_TEACHERS, Part, shipped_file
 from mfs_lib.weights.shipped import student_path
 
@@ -159,7 +159,7 @@ def data_digest(run: Run) -> str:
     Runs of one data digest learn from the same pictures, and those of one seed besides in the same order, as far as what
     they change lets them.
     """
-    data = {"data": run.experiment.data.decisive(), "world": file_digest(MODEL_FILE)}
+    data = {"data": decisive(run.experiment.data), "world": file_digest(MODEL_FILE)}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

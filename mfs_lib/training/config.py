@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mfs_lib.errors import ConfigError
-from mfs_lib.faces.shard_reader import shards_digest
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwapConfig
 from mfs_lib.training.settings import make_part, read_settings
 from mfs_lib.training.taught import ReweightingConfig
@@ -34,18 +33,6 @@ class DataConfig:
     photos: tuple[str, ...] = ()
     seed: int | None = None
     shards: str = ""
-
-    def decisive(self) -> dict[str, Any]:
-        """All that decides what the pools hold, as JSON can say it: shards by their index, wherever they lie.
-
-        Raises:
-            InputError: the shards aren't finished ones.
-        """
-        values = dataclasses.asdict(self)
-        del values["shards"]  # a file of the face world alone says nothing of shards
-        if self.shards:
-            values["shards"] = shards_digest(Path(self.shards))
-        return values
 
 
 @dataclass(frozen=True)

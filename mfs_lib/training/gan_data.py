@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.faces.morphable.model import MODEL_FILE
-from mfs_lib.faces.shard_reader import shards_digest
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.runinfo import file_digest
 from mfs_lib.training.gan_config import GanExperiment
 from mfs_lib.training.pools import describe
 from mfs_lib.training.prepare import Watched
 from mfs_lib.training.sampled import sampled_pool
+from mfs_lib.training.settings import decisive
 from mfs_lib.training.shard_faces import pairs_from_shards
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.safe_io import write_atomically, write_text
@@ -101,13 +101,8 @@ def prepare_faces(experiment: GanExperiment, folder: Path) -> tuple[Faces, Watch
         InputError: the file doesn't hold what it should.
     """
     path, note = folder / "pools.pt", folder / "pools.json"
-    data = asdict(experiment.data)
-    shards = data.pop("shards")
-    if shards:  # only then, so that folders from before there were shards are still read
-        data["shards"] = shards_digest(Path(shards))
-    settings = json.dumps(
-        {"seed": experiment.seed, "world": file_digest(MODEL_FILE), "watched": WATCHED, **data}, sort_keys=True
-    )
+    made_from = {"seed": experiment.seed, "world": file_digest(MODEL_FILE), "watched": WATCHED}
+    settings = json.dumps({**made_from, **decisive(experiment.data)}, sort_keys=True)
     if path.is_file():
         if not note.is_file() or note.read_text("utf-8") != settings:
             raise ConfigError(

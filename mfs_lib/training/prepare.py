@@ -29,6 +29,7 @@ from mfs_lib.training.pools import (
     reverse_triplets,
 )
 from mfs_lib.training.sampled import SampledPool, sampled_people, sampled_pool, to_uint8
+from mfs_lib.training.settings import decisive
 from mfs_lib.training.shard_faces import pairs_from_shards, shard_pool
 from mfs_lib.training.taught import apply_teacher
 from mfs_lib.weights.models import load_mesh, load_sface
@@ -146,7 +147,7 @@ def prepare(experiment: StudentExperiment, folder: Path) -> Pools:
     """
     path = folder / "pools.pt"
     settings = json.dumps(
-        {**experiment.data.decisive(), "seed": _seed(experiment), "world": file_digest(MODEL_FILE)}, sort_keys=True
+        {**decisive(experiment.data), "seed": _seed(experiment), "world": file_digest(MODEL_FILE)}, sort_keys=True
     )
     note = folder / "pools.json"
     if path.is_file():

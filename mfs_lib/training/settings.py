@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from mfs_lib.errors import ConfigError
+from mfs_lib.faces.shard_reader import shards_digest
 
 BASE = "base"
 """Key that names another file, seen from the one that it stands in; what this one says replaces what that one says."""
@@ -42,6 +43,19 @@ def make_part(kind: type, values: object, where: str) -> Any:
         if not _fits(value, defaults[key]):
             raise ConfigError(f"{where}: {key} can't be {value!r}; {defaults[key]!r} is its default")
     return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def decisive(data: Any) -> dict[str, Any]:
+    """All that decides what the pictures of a data configuration are, as JSON can say it.
+
+    Its `shards` are known by their index, wherever they lie; where there are none, nothing is said of them.
+
+    Raises:
+        InputError: the shards aren't finished ones.
+    """
+    values = dataclasses.asdict(data)
+    shards = values.pop("shards")
+    return {**values, "shards": shards_digest(Path(shards))} if shards else values
 
 
 def merged(usual: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

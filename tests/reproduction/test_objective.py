@@ -20,7 +20,7 @@ def pairs() -> SampledPairs:
 
 
 def test_each_answer_is_free_where_it_is_right(pairs: SampledPairs) -> None:
-    prices = {a.name: objective.priced(a, pairs, pairs.truth) for a in objective.answers(pairs, pairs.truth, detail=16)}
+    prices = objective.priced(objective.answers(pairs, pairs.truth, detail=16), pairs, pairs.truth)
     means = {name: {term: float(x.mean()) for term, x in parts.items()} for name, parts in prices.items()}
     exact, nothing, blurred = means[objective.EXACT], means[objective.NOTHING], means[objective.BLURRED]
     assert exact["rec"] == exact["per"] == 0.0 and exact["mask"] < 0.01
