@@ -37,7 +37,7 @@ from mfs_lib.weights.shipped import save_student
 
 PROGRESS = "progress.json"
 WEIGHTS = "student.safetensors"
-LOOKS = 20
+LOOKS = 10
 """Looks of the collapse detector in a run."""
 
 _BEAT = 2.0  # seconds between notes of the progress

@@ -12,6 +12,7 @@ import math
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.resizing import resized
+from mfs_lib.networks.frozen import without_blas
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
@@ -49,6 +51,7 @@ _AVERAGED = 400
 """Source pictures that a backbone's average person is taken over."""
 _CALIBRATED = 64
 """Targets that AdaIN's beginnings are measured on."""
+_Network = TypeVar("_Network", bound=nn.Module)
 _FROM_TEACHER = ("rec", "raw", "laplacian", "multiscale", "per", "per_squared")
 """Losses that α weighs: they compare with the teacher's picture."""
 
@@ -87,9 +90,9 @@ class Trainer:
         self._keep_code()
         self.heads = MultiScaleHeads(experiment.network.channels[-2::-1])
         self.adversary = Adversary()
-        self.sface: SFace = load_sface()
+        self.sface: SFace = self._judging(load_sface())
         self._networks = (self.student, self.heads, self.adversary.network)
-        for network in (*self._networks, self.sface):
+        for network in self._networks:
             self.devices.place(network)
         self.adversary.optimiser.register_step_pre_hook(self._average_rival)
         self.generator = torch.Generator().manual_seed(self.devices.seed(experiment.seed))
@@ -99,8 +102,15 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
         self.average = copy.deepcopy(self.student).eval().requires_grad_(False)
         self.detector = CollapseDetector()
+        self._targets: dict[int, Tensor] = {}
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    def _judging(self, network: _Network) -> _Network:
+        """A network that losses are read from, where they are computed."""
+        if self.devices.device.type == "cpu":
+            without_blas(network)
+        return self.devices.place(network)
 
     @property
     def steps(self) -> int:
@@ -202,7 +212,7 @@ class Trainer:
     @cached_property
     def _perception(self) -> MobileNetV2Features:
         """Loaded by the first stage that wants it."""
-        return self.devices.place(load_mobilenet_v2())
+        return self._judging(load_mobilenet_v2())
 
     def _perceptual(self, result: Tensor, truth: Tensor, weights: LossConfig) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -255,13 +265,12 @@ class Trainer:
         stage, _ = self._stage()
         place, watched = self.devices.place, self.pools.watch.at(stage.size)
         result = self._averaged(watched.target, watched.source)
-        seen, own = (self.sface(arcface_view(place(x))).embedding.cpu() for x in (result, watched.target))
+        seen = self.sface(arcface_view(place(result))).embedding.cpu()
         write_samples(self.folder / f"samples_{self.step:06d}.png", watched, result)
         source = watched.source.embedding
         change = (result - watched.target).abs().mean((1, 2, 3))
-        self.detector.add(
-            take_look(self.step / self.experiment.steps, result=seen, source=source, target=own, change=change)
-        )
+        own, progress = self._watched_targets(stage.size), self.step / self.experiment.steps
+        self.detector.add(take_look(progress, result=seen, source=source, target=own, change=change))
         last = self.detector.looks[-1]
         retrieved = (seen @ source.T).argmax(1) == torch.arange(len(seen))
         return {
@@ -273,6 +282,13 @@ class Trainer:
             "error_ratio_taught": self._error_taught(stage.size, len(result)),
             "retrieval": float(retrieved.float().mean()),
         }
+
+    def _watched_targets(self, size: int) -> Tensor:
+        """Identities of the watched targets, which are the same at every look."""
+        if size not in self._targets:
+            target = self.devices.place(self.pools.watch.at(size).target)
+            self._targets[size] = self.sface(arcface_view(target)).embedding.cpu()
+        return self._targets[size]
 
     def _averaged(self, target: Tensor, source: IdentityFeatures) -> Tensor:
         """Swaps of the averaged student, on the CPU."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
-from mfs_lib.networks.frozen import ChannelAffine, FrozenPReLU
+from mfs_lib.networks.frozen import ChannelAffine, FrozenPReLU, without_blas
+from mfs_lib.threads import torch_threads
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 4, 3), (2, 5)])
@@ -37,3 +40,17 @@ def test_channel_affine() -> None:
     layer.load_state_dict({"scale": torch.tensor([2.0, -1.0]), "shift": torch.tensor([0.5, 1.0])})
     result = layer(torch.ones(1, 2, 1, 3))
     torch.testing.assert_close(result[0, :, 0, 0], torch.tensor([2.5, 0.0]))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch comes without oneDNN")
+def test_without_blas_computes_the_same_in_another_way() -> None:
+    torch.manual_seed(0)
+    ours = torch.nn.Sequential(torch.nn.Conv2d(8, 6, 1), torch.nn.Conv2d(6, 4, 3, padding=1), torch.nn.Conv2d(4, 5, 1))
+    theirs = copy.deepcopy(ours)
+    without_blas(ours)
+    x = torch.randn(2, 8, 9, 9)
+    with torch_threads(1), torch.profiler.profile() as seen:
+        a = ours(x)
+    torch.testing.assert_close(a, theirs(x))
+    used = [event.name for event in seen.events()]
+    assert used.count("aten::mkldnn_convolution") == 3 and "aten::_slow_conv2d_forward" not in used
