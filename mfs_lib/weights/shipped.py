@@ -21,7 +21,8 @@ from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig
 from mfs_lib.weights.safe_io import load_weights, save_weights
 
 SHIPPED_FOLDER = Path(__file__).with_name("shipped")
-SHIPPED_STUDENTS = {"default": "student_128.safetensors"}
+SHIPPED_STUDENTS = {"default": "student_128.safetensors", "student_128": "student_128.safetensors"}
+"""Files by name. What ``default`` means may change; an experiment whose numbers depend on one names that one."""
 
 _DEFAULT_CROP_SIZE = 128
 
@@ -33,7 +34,7 @@ class Student:
     Attributes:
         network: in eval mode, float32, on the CPU.
         crop_size: side of the aligned crop that it takes, in pixels.
-        name: "default", or the file's stem.
+        name: that it was asked for by, or the file's stem.
         metadata: the whole header of its file.
     """
 
