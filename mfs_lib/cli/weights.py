@@ -8,7 +8,8 @@ from typing import Any
 
 KINDS = (
     *("mobilefaceswap", "arcface-paddle", "arcface-simswap", "simswap", "bisenet", "hopenet", "mobilefsgan"),
-    *("mobilefsgan-identity", "mobilefsgan-discriminators", "insightface-recogniser", "cosface"),
+    *("mobilefsgan-identity", "mobilefsgan-discriminators", "insightface-recogniser", "cosface", "vgg19"),
+    "inception-fid",
 )
 """The kinds of ``official.CONVERTERS``, written out so that ``--help`` needs no heavy import."""
 

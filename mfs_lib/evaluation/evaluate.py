@@ -33,7 +33,14 @@ from mfs_lib.evaluation.metrics.background import background_metric, face_region
 from mfs_lib.evaluation.metrics.collapse import Collapse, CollapseVerdict, judge_collapse
 from mfs_lib.evaluation.metrics.distribution import distribution_metrics
 from mfs_lib.evaluation.metrics.expression import expression_metrics
-from mfs_lib.evaluation.metrics.features import FeatureSpace, mobilenet_space, pooled_features
+from mfs_lib.evaluation.metrics.features import (
+    INCEPTION_BACKEND,
+    FeatureSpace,
+    find_inception,
+    inception_space,
+    mobilenet_space,
+    pooled_features,
+)
 from mfs_lib.evaluation.metrics.identity import identity_metrics, pair_scores
 from mfs_lib.evaluation.metrics.meshes import Meshes, crop_meshes, in_unit
 from mfs_lib.evaluation.metrics.pose import (
@@ -51,6 +58,7 @@ from mfs_lib.evaluation.sheets import sheet
 from mfs_lib.faces.folders import Rejected
 from mfs_lib.networks.face_mesh import FaceMesh
 from mfs_lib.networks.hopenet import Hopenet
+from mfs_lib.networks.inception_fid import FEATURES
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.results import Metric, Record
 from mfs_lib.weights.models import load_mesh, load_mobilenet_v2
@@ -60,7 +68,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Backends:
-    """The networks that measure; `spaces` is where another feature network (Inception) is added."""
+    """The networks that measure; `spaces` is where another feature network is added."""
 
     judge_name: str
     judge: nn.Module
@@ -72,11 +80,12 @@ class Backends:
 
     @classmethod
     def load(cls, judge: str = DEFAULT_JUDGE, *, device: torch.device | str = "cpu") -> Backends:
-        """The default ones, a judge by name (see ``recognisers``), and Hopenet where its weights are at hand."""
-        network = load_mobilenet_v2(device=device)
+        """The default ones, a judge by name (see ``recognisers``), Hopenet and Inception where their weights are."""
+        network, inception = load_mobilenet_v2(device=device), find_inception(device=device)
+        spaces = [mobilenet_space(network), *([inception_space(inception)] if inception is not None else [])]
         return cls(
             judge_name=judge, judge=load_recogniser(judge, device=device), mesh=load_mesh(device=device),
-            mobilenet=network, spaces=(mobilenet_space(network),), hopenet=find_hopenet(device=device), device=device,
+            mobilenet=network, spaces=tuple(spaces), hopenet=find_hopenet(device=device), device=device,
         )  # fmt: skip
 
 
@@ -376,4 +385,9 @@ def _warnings(swaps: SwapSet, nets: Backends) -> list[str]:
         out.append("All sources show one person: no retrieval and no intervals.")
     if nets.hopenet is None:
         out.append("Hopenet's weights are not there (mfs fetch hopenet): pose is measured by the face mesh alone.")
+    few, spaces = min(len(swaps.swap), len(swaps.target)), {space.backend for space in nets.spaces}
+    if spaces and INCEPTION_BACKEND not in spaces:
+        out.append("Inception's weights are not there (mfs fetch inception-fid): sets are compared, but not by FID.")
+    if INCEPTION_BACKEND in spaces and few <= FEATURES:
+        out.append(f"{few} pictures are too few for FID ({FEATURES + 1} at least): the covariances of fid are shrunk.")
     return out

@@ -128,7 +128,7 @@ def _about_training(detector: CollapseDetector, run: Run, seconds: float) -> tup
         return Metric(name=name, value=float(value), unit=unit, backend=backend, protocol=protocol, n=looks)
 
     found = [
-        metric("steps", run.steps, "optimiser steps of the student", backend="none"),
+        metric("steps", run.steps, f"optimiser steps of the student; L_per by {run.experiment.perceptual}", backend="none"),
         metric("train_seconds", seconds, "wall time of all attempts, one thread", "s", backend="none"),
         metric("watch_collapsed", said["status"] == "collapsed", "1 if the run stayed at 'output = target' to its end"),
         metric("watch_recovered", said["status"] == "recovered", "1 if it stayed there and left again"),
@@ -144,6 +144,7 @@ def _keep(student: MobileFaceSwap, run: Run, path: Path, shipped: Path | None) -
     """Write the averaged weights in half precision; a copy under the row's and seed's name where it was asked for."""
     about = {"experiment": run.name, "seed": str(run.seed), "steps": str(run.steps), "settings": run.digest}
     about["pictures"] = str(run.experiment.data.size)  # which are enlarged to the crops that it works on
+    about["perceptual"] = run.experiment.perceptual  # the network of L_per
     save_student(path, student, crop_size=run.experiment.crop_size, metadata=about, dtype=torch.float16)
     if shipped is not None:
         shipped.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from mfs_lib.training.taught import ReweightingConfig
 from mfs_lib.training.teachers.loading import TeacherConfig, parse_teacher
 
 Precision = Literal["32-true", "bf16-mixed"]
+Perceptual = Literal["mobilenet-v2", "vgg19"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class StudentExperiment:
     enlarge: int = 1  # targets are made so many times larger for the network, and its pictures reduced again
     code_steps: int = 0  # steps of `learn_code` before the first picture
     loss: LossConfig = field(default_factory=LossConfig)
+    perceptual: Perceptual = "mobilenet-v2"  # whose features L_per compares; vgg19's weights must be there
     stages: tuple[StageConfig, ...] = (StageConfig(),)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     freeze_norms_at: int = 300  # step from which normalisation uses its running statistics: small batches differ
@@ -196,6 +198,8 @@ def _check(result: StudentExperiment, where: str) -> None:
         )
     if result.precision not in get_args(Precision):
         raise ConfigError(f"{where}: precision must be one of {get_args(Precision)}, got {result.precision!r}")
+    if result.perceptual not in get_args(Perceptual):
+        raise ConfigError(f"{where}: perceptual must be one of {get_args(Perceptual)}, got {result.perceptual!r}")
     if result.difference_gain < 0:
         raise ConfigError(f"{where}: difference_gain can't be negative, got {result.difference_gain}")
 

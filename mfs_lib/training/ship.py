@@ -58,6 +58,7 @@ def ship(run: Path, experiment_file: Path, output: Path) -> None:
         "experiment": name, "seed": str(experiment.seed), "steps": str(state["step"]),
         "command": f"python -m mfs_lib.training.student {name} --run runs/first",
         "pictures": str(experiment.data.size), "learned_from": learned_from(experiment),
+        "perceptual": experiment.perceptual,
         **data_digests(experiment),
     }  # fmt: skip
     save_student(output, student.eval(), crop_size=experiment.crop_size, metadata=about, dtype=torch.float16)

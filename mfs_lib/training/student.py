@@ -25,6 +25,7 @@ from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, SwapOutput
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.networks.sface import SFace
+from mfs_lib.networks.vgg import VGG19Features
 from mfs_lib.training import losses
 from mfs_lib.training.adversarial import Adversary, middle
 from mfs_lib.training.averaging import update_average
@@ -42,7 +43,7 @@ from mfs_lib.training.norms import freeze_norms
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.runlog import forget_log_after, log_entry
 from mfs_lib.training.samples import write_samples
-from mfs_lib.weights.models import load_mobilenet_v2, load_sface
+from mfs_lib.weights.models import load_mobilenet_v2, load_sface, load_vgg19
 from mfs_lib.weights.safe_io import write_atomically
 from mfs_lib.weights.shipped import load_student
 
@@ -104,6 +105,8 @@ class Trainer:
         self.detector = CollapseDetector()
         self._targets: dict[int, Tensor] = {}
         self.step = 0
+        if experiment.perceptual == "vgg19":
+            self._perception  # noqa: B018 - now: if its weights are missing, that is said before the first step
         folder.mkdir(parents=True, exist_ok=True)
 
     def _judging(self, network: _Network) -> _Network:
@@ -210,14 +213,22 @@ class Trainer:
         return losses.identity_loss(features.embedding, batch.source.embedding[shown])
 
     @cached_property
-    def _perception(self) -> MobileNetV2Features:
-        """Loaded by the first stage that wants it."""
+    def _perception(self) -> MobileNetV2Features | VGG19Features:
+        """MobileNetV2 is loaded by the first stage that wants it; VGG-19 isn't fetched, it must be there."""
+        if self.experiment.perceptual == "vgg19":
+            return self._judging(load_vgg19(offline=True))
         return self._judging(load_mobilenet_v2())
+
+    def _seen(self, picture: Tensor) -> list[Tensor]:
+        """Maps of the middle of pictures (B,3,S,S) in [0,1] that L_per compares."""
+        if isinstance(self._perception, VGG19Features):
+            return self._perception(middle(picture))  # type: ignore[no-any-return]
+        return self._perception(middle(picture), taps=PERCEPTUAL_TAPS)  # type: ignore[no-any-return]
 
     def _perceptual(self, result: Tensor, truth: Tensor, weights: LossConfig) -> dict[str, Tensor]:
         with torch.no_grad():
-            theirs = self._perception(middle(truth), taps=PERCEPTUAL_TAPS)
-        mine = self._perception(middle(result), taps=PERCEPTUAL_TAPS)
+            theirs = self._seen(truth)
+        mine = self._seen(result)
         values = {"per": losses.perceptual_loss(mine, theirs)} if weights.per else {}
         return values | ({"per_squared": perceptual_to_teacher(mine, theirs)} if weights.per_squared else {})
 

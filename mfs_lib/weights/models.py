@@ -1,4 +1,4 @@
-"""The default models, ready to use: fetched, verified, converted, frozen.
+"""The default models, and VGG-19 for those who have it, ready to use: fetched, verified, converted, frozen.
 
 Each function fetches what it needs (see ``registry``); a second call reads the converted weights from the cache.
 """
@@ -17,11 +17,13 @@ from mfs_lib.networks.face_mesh import FaceMesh
 from mfs_lib.networks.mobilefacenet import MobileFaceNet
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
 from mfs_lib.networks.sface import SFace
+from mfs_lib.networks.vgg import VGG19Features
 from mfs_lib.weights.convert.cached import converted_state
 from mfs_lib.weights.convert.face_geometry import convert_face_geometry
 from mfs_lib.weights.convert.mobilenet_v2 import convert_mobilenet_v2
 from mfs_lib.weights.convert.sface import convert_sface
 from mfs_lib.weights.convert.tflite_networks import convert_face_mesh, convert_mobilefacenet
+from mfs_lib.weights.convert.vgg import convert_vgg19
 from mfs_lib.weights.insightface_packs import OnnxRecogniser, find_packs
 from mfs_lib.weights.registry import fetch
 
@@ -77,6 +79,18 @@ def load_mobilenet_v2(*, device: torch.device | str = "cpu") -> MobileNetV2Featu
     """MobileNetV2 with ImageNet weights, for feature-matching losses and distances between sets of images."""
     network = MobileNetV2Features()
     network.load_state_dict(converted_state("mobilenet-v2", convert_mobilenet_v2))
+    return _freeze(network, device)
+
+
+def load_vgg19(*, device: torch.device | str = "cpu", offline: bool = False) -> VGG19Features:
+    """VGG-19 with ImageNet weights, for the perceptual loss.
+
+    Raises AssetError, with what to do, where its weights are not there.
+    """
+    state = converted_state("vgg19", convert_vgg19, offline=offline)
+    with torch.device("meta"):
+        network = VGG19Features()  # without drawing weights that would be thrown away
+    network.load_state_dict(state, assign=True)
     return _freeze(network, device)
 
 

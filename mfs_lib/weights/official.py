@@ -38,6 +38,8 @@ CONVERTERS = {
     "mobilefsgan-discriminators": "mobilefsgan.convert_mobilefsgan_discriminators",
     "insightface-recogniser": "insightface_recogniser.convert_insightface_recogniser",
     "cosface": "cosface.convert_cosface",
+    "vgg19": "vgg.convert_vgg19",
+    "inception-fid": "inception_fid.convert_inception_fid",
 }
 """Kinds of foreign files and, below ``mfs_lib.weights.convert``, what reads them (imported when it is needed)."""
 

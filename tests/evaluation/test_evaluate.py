@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from mfs_lib.errors import InputError
+from mfs_lib.evaluation import evaluate as module
 from mfs_lib.evaluation.evaluate import Backends, Evaluation, contact_sheet, evaluate, evaluate_folders
 from mfs_lib.evaluation.folders import SwapSet
 from mfs_lib.evaluation.metrics.features import FeatureSpace
 from mfs_lib.evaluation.sheets import to_pixels
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.hopenet import Hopenet
+from mfs_lib.networks.inception_fid import InceptionFID
 from mfs_lib.results import append_record, latest
 
 COUNT, SIZE = 16, 96
@@ -135,6 +137,33 @@ def test_hopenet_is_a_second_backend(pictures: tuple[Tensor, Tensor, Tensor], ne
     assert not any("Hopenet" in text for text in found.warnings)
     with pytest.raises(InputError, match="no metric 'fid'"):
         found.metric("fid")
+
+
+def test_inception_is_a_second_space(
+    pictures: tuple[Tensor, Tensor, Tensor], nets: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target, truth = (one[:4] for one in pictures)
+    with torch.device("meta"):
+        found = InceptionFID()
+    monkeypatch.setattr(module, "find_inception", lambda device: found)
+    loaded = Backends.load()
+    assert [space.frechet for space in loaded.spaces] == ["fd_mnv2", "fid"]
+    assert loaded.spaces[1].pooled is found
+    fid = replace(nets.spaces[0], backend="inception-2015-12-05", frechet="fid", kernel="kid")
+    both = evaluate(
+        SwapSet.of_pairs(truth, source, target), backends=replace(nets, spaces=(*nets.spaces, fid)), progress=False
+    )
+    assert both.metric("fid").backend == "inception-2015-12-05" != both.metric("fd_coarse").backend
+    assert any("4 pictures are too few for FID (2049 at least)" in text for text in both.warnings)
+    assert not any("mfs fetch inception-fid" in text for text in both.warnings)
+    one = evaluate(SwapSet.of_pairs(truth, source, target), backends=nets, progress=False)
+    assert any("mfs fetch inception-fid" in text for text in one.warnings)
+    assert not any("too few" in text for text in one.warnings)
+
+
+def test_without_inceptions_weights_there_is_one_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_inception", lambda device: None)
+    assert [space.frechet for space in Backends.load().spaces] == ["fd_mnv2"]
 
 
 def test_several_pictures_of_a_person_and_only_one_person(

@@ -107,6 +107,7 @@ def test_a_half_finished_run_goes_on_and_its_times_add_up(stop_at: SimpleNamespa
         kept = load_student(str(path))
         assert kept.crop_size == run.experiment.crop_size == 32 and kept.metadata["settings"] == run.digest
         assert kept.network.config == run.experiment.network
+        assert kept.metadata["perceptual"] == run.experiment.perceptual == "mobilenet-v2"
 
 
 def test_the_record_says_what_the_collapse_detector_said(stop_at: SimpleNamespace, tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def test_defaults_and_settings() -> None:
     assert (made.seed, made.network.predictor_width, made.data.photos, made.steps) == (5, 8, ("london",), 300)
 
 
+def test_features_of_the_perceptual_loss_are_chosen() -> None:
+    assert StudentExperiment().perceptual == "mobilenet-v2"
+    assert experiment_from_dict({"perceptual": "vgg19"}).perceptual == "vgg19"
+
+
 def test_a_stage_changes_the_weights_that_it_names() -> None:
     made = experiment_from_dict({"loss": {"id": 7.0}, "stages": [{"steps": 1}, {"loss": {"per": 4.0}}]})
     first, second = made.stages
@@ -70,6 +75,7 @@ def test_a_stage_changes_the_weights_that_it_names() -> None:
         ({"seed": True}, "seed"),
         ({"batch": {"sampled": 2.5}}, "sampled"),
         ({"code_steps": 9}, "code_dim"),
+        ({"perceptual": "vgg16"}, "perceptual.*vgg19.*vgg16"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, Any], named: str) -> None:

@@ -15,11 +15,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mfs_lib.errors import AssetError, ConfigError
+from mfs_lib.networks.vgg import VGG19Features
 from mfs_lib.training import ship
 from mfs_lib.training import student as module
 from mfs_lib.training.config import experiment_from_dict
+from mfs_lib.training.distillation_losses import perceptual_to_teacher
 from mfs_lib.training.prepare import Pools, prepare
 from mfs_lib.training.student import Trainer
+from mfs_lib.weights.models import load_vgg19
 from mfs_lib.weights.shipped import load_student
 from tests.training.conftest import TINY, WATCHED
 
@@ -81,6 +84,54 @@ def test_every_loss_is_measured_and_steps_reduce_their_sum(
     assert values[0]["total"] == pytest.approx(expected, rel=1e-4)
     assert values[-1]["total"] < 0.85 * values[0]["total"]
     assert values[-1]["rec"] < values[0]["rec"]
+
+
+def test_vgg_stands_in_mobilenets_place(
+    tiny_pools: tuple[Pools, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    vgg = VGG19Features(width=4).eval().requires_grad_(False)
+    monkeypatch.setattr(module, "load_vgg19", lambda *, offline: vgg if offline else None)
+    seen: list[Tensor] = []
+    vgg.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    stages = [{"size": 64, "steps": 4, "loss": {"per": 1.0, "per_squared": 1.0}}]
+    values = {**TINY, "stages": stages, "perceptual": "vgg19"}
+    trainer = Trainer(experiment_from_dict(values), tiny_pools[0], tmp_path / "vgg")
+    batch = trainer.sampler.draw(64, trainer.experiment.batch)
+    monkeypatch.setattr(trainer.sampler, "draw", lambda size, counts: batch)
+    measured = trainer.train_step()
+    theirs, mine = seen
+    # The middle three quarters, in the [0, 1] that the weights were trained on.
+    torch.testing.assert_close(theirs, batch.truth[: batch.known, :, 8:-8, 8:-8], atol=1e-6, rtol=0)
+    expected = perceptual_to_teacher(vgg(mine), vgg(theirs))  # all five maps
+    assert measured["per_squared"] == pytest.approx(float(expected.mean()), rel=1e-4)
+    assert measured["per"] > 0 and len(vgg(mine)) == 5
+    assert trainer.train_step()["per_squared"] < measured["per_squared"]
+
+
+def test_mobilenet_sees_the_middle_as_it_was_trained(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
+    stages = [{"size": 64, "steps": 1, "loss": {"per_squared": 1.0}}]
+    trainer = Trainer(experiment_from_dict({**TINY, "stages": stages}), tiny_pools[0], tmp_path / "mobilenet")
+    seen: list[Tensor] = []
+    trainer._perception.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    batch = trainer.sampler.draw(64, trainer.experiment.batch)
+    trainer.sampler.draw = lambda size, counts: batch  # type: ignore[method-assign]
+    trainer.train_step()
+    assert torch.equal(seen[0], batch.truth[: batch.known, :, 8:-8, 8:-8]) and len(seen) == 2
+
+
+def test_vgg_without_its_weights_is_said_before_the_first_step(
+    tiny_pools: tuple[Pools, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*, offline: bool) -> VGG19Features:
+        monkeypatch.setenv("MFS_CACHE", str(tmp_path / "cache"))  # from here on: the recogniser is loaded by now
+        monkeypatch.delenv("MFS_MIRROR", raising=False)
+        return load_vgg19(offline=offline)
+
+    monkeypatch.setattr(module, "load_vgg19", load)
+    with pytest.raises(AssetError, match="mfs fetch vgg19"):
+        Trainer(experiment_from_dict({**TINY, "perceptual": "vgg19"}), tiny_pools[0], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_bfloat16_is_for_the_student_alone(tiny_pools: tuple[Pools, Path], tmp_path: Path) -> None:
@@ -239,6 +290,7 @@ def test_the_commands_train_and_ship(small_world: None, tmp_path: Path, monkeypa
         and "shards" not in seen
     )
     assert student.metadata["steps"] == "2" and student.metadata["seed"] == "3"
+    assert student.metadata["perceptual"] == "mobilenet-v2"
     assert len(student.metadata["data_morphable_sha256"]) == 64
     kept = torch.load(run / "state.pt", weights_only=True)["average"]
     for key, value in student.network.state_dict().items():

@@ -48,6 +48,7 @@ def test_the_fields_weights_are_listed_with_terms_and_none_is_a_default() -> Non
     assert set(weights) == {
         *("mobilefaceswap-224", "mobilefaceswap-arcface", "simswap-224", "simswap-arcface", "scrfd-10g", "glintr100"),
         *("buffalo-l-detector", "buffalo-l-recogniser", "bisenet", "hopenet", "mobilefsgan-identity", "cosface"),
+        *("vgg19", "inception-fid"),
     }
     for one in weights.values():
         assert not one.default

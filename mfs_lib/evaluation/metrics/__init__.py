@@ -6,7 +6,7 @@
 | retrieval    | retrieval                                                         | percent                      |
 | pose         | pose_yaw, pose_pitch, pose_roll, pose_error, pose_l2; hopenet_…   | degree                       |
 | expression   | expression_mouth_open, …_mouth_width, …_eye_open, expression_mesh | percent of the eyes' corners |
-| distribution | fd_mnv2, kid_mnv2, kid_mnv2_std                                   | none                         |
+| distribution | fd_mnv2, kid_mnv2, kid_mnv2_std; fid, kid, kid_std                | none                         |
 | background   | background                                                        | grey levels of 255           |
 | truth        | error, psnr, ssim, lp_mnv2, error_of_target, error_ratio          | grey levels, dB, none        |
 | collapse     | unchanged                                                         | percent                      |

@@ -1,8 +1,11 @@
 """Deep features of crops, for distances between sets of pictures and between pictures.
 
-`FeatureSpace` is where another network plugs in: whoever has Inception's weights makes one with ``frechet="fid"``,
-``kernel="kid"`` and the function that gives its 2048 pooled features. What comes with the package is MobileNetV2, and
-numbers made with it are never called FID, KID or LPIPS.
+Two spaces, never mixed under one name; `FeatureSpace` is where another network plugs in:
+
+* ``mobilenet-v2`` (`fd_mnv2`, `kid_mnv2`) comes with the package. Numbers made with it are never called FID, KID or
+  LPIPS.
+* ``inception-2015-12-05`` (`fid`, `kid`), FID's own network, where the user has its weights. It has 2048 features: with
+  no more pictures than that the covariances are shrunk, and the number isn't what others call FID (``distribution``).
 """
 
 from __future__ import annotations
@@ -15,14 +18,19 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from mfs_lib.errors import AssetError
 from mfs_lib.evaluation.metrics.meshes import in_unit
 from mfs_lib.evaluation.metrics.samples import FloatArray
+from mfs_lib.networks.inception_fid import InceptionFID
 from mfs_lib.networks.mobilenet_v2 import MobileNetV2Features
+from mfs_lib.weights.convert.cached import converted_state
+from mfs_lib.weights.convert.inception_fid import convert_inception_fid
 
 SIDE = 224
 """Side in pixels that crops are resized to before MobileNetV2 sees them."""
 
 MNV2_BACKEND = "mobilenet-v2"
+INCEPTION_BACKEND = "inception-2015-12-05"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,29 @@ def mobilenet_space(network: MobileNetV2Features) -> FeatureSpace:
     return FeatureSpace(
         backend=MNV2_BACKEND, frechet="fd_mnv2", kernel="kid_mnv2", pooled=lambda x: network.pooled(resized(x))
     )
+
+
+def inception_space(network: InceptionFID) -> FeatureSpace:
+    """Inception's 2048 pooled features as a space: fid and kid. It resizes by itself."""
+    return FeatureSpace(backend=INCEPTION_BACKEND, frechet="fid", kernel="kid", pooled=network)
+
+
+def load_inception(*, device: torch.device | str = "cpu", offline: bool = False) -> InceptionFID:
+    """FID's Inception, frozen. Raises AssetError, with what to do, where its weights are not there."""
+    state = converted_state("inception-fid", convert_inception_fid, offline=offline)
+    with torch.device("meta"):
+        network = InceptionFID()  # without drawing weights that would be thrown away
+    network.load_state_dict(state, assign=True)
+    network.eval().requires_grad_(False)
+    return network.to(device)
+
+
+def find_inception(*, device: torch.device | str = "cpu") -> InceptionFID | None:
+    """FID's Inception if its weights are in the cache or the mirror, else None; nothing is downloaded."""
+    try:
+        return load_inception(device=device, offline=True)
+    except AssetError:
+        return None
 
 
 def resized(crops: Tensor) -> Tensor:

@@ -126,6 +126,18 @@ def test_the_first_wrong_entry_is_named(tmp_path: Path, state: dict[str, Tensor]
     refused({"1.num_batches_tracked": torch.tensor(0.5)}, "of another type: 1.num_batches_tracked")
 
 
+def test_entries_without_use_are_dropped_if_they_are_as_told(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path, unused = tmp_path / "s.pth", {"fc.weight": (2, 4), "fc.bias": (2,)}
+    whole = {**state, "fc.weight": torch.zeros(2, 4), "fc.bias": torch.zeros(2)}
+    _assert_equal(_read(path, whole, unused=unused), state)
+    with pytest.raises(AssetError, match=r"the toy \(missing or of another shape: fc.weight\).*Give the original file"):
+        _read(path, {**whole, "fc.weight": torch.zeros(4, 2)}, unused=unused)
+    with pytest.raises(AssetError, match=r"another shape: fc.weight, fc.bias"):
+        _read(path, state, unused=unused)
+    with pytest.raises(AssetError, match=r"left over: more"):
+        _read(path, {**whole, "more": torch.zeros(1)}, unused=unused)
+
+
 def test_a_prefix_on_some_names_only_is_wrong(tmp_path: Path, state: dict[str, Tensor]) -> None:
     foreign = {f"module.{key}" if key.startswith("1") else key: value for key, value in state.items()}
     with pytest.raises(AssetError, match=r"missing: 1\.weight"):
