@@ -24,9 +24,14 @@ _RATE = 4e-4
 
 
 def middle(picture: Tensor) -> Tensor:
-    """The middle three quarters of crops (B, C, S, S) in [0, 1]: all of the face, little else; in [-1, 1]."""
+    """The middle three quarters of crops (B, C, S, S): all of the face, little else."""
     edge = picture.shape[-1] // 8
-    return picture[..., edge:-edge, edge:-edge] * 2 - 1
+    return picture[..., edge:-edge, edge:-edge]
+
+
+def _signed(picture: Tensor) -> Tensor:
+    """What the discriminator sees of crops (B, C, S, S) in [0, 1]: their middle, in [-1, 1]."""
+    return middle(picture) * 2 - 1
 
 
 class Adversary:
@@ -39,13 +44,13 @@ class Adversary:
     def loss(self, result: Tensor) -> Tensor:
         """What the generator lowers, per sample (B,): how unreal its pictures look. Leaves the discriminator alone."""
         self.network.requires_grad_(False)
-        score: Tensor = self.network(middle(result))
+        score: Tensor = self.network(_signed(result))
         self.network.requires_grad_(True)
         return -score.mean((1, 2, 3))
 
     def learn(self, result: Tensor, truth: Tensor) -> float:
         """One step of the discriminator on pictures (B, 3, S, S) and their truths; returns its hinge loss (2: no idea)."""
-        fake, real = self.network(middle(torch.cat((result.detach(), truth)))).chunk(2)
+        fake, real = self.network(_signed(torch.cat((result.detach(), truth)))).chunk(2)
         loss = F.relu(1 + fake).mean() + F.relu(1 - real).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -21,17 +21,22 @@ def _adversary() -> Adversary:
     return Adversary()
 
 
-def test_middle_is_centred_and_signed() -> None:
-    picture = torch.zeros(1, 1, 64, 64)
-    picture[..., 8:56, 8:56] = 1
-    assert middle(picture).shape == (1, 1, 48, 48) and bool((middle(picture) == 1).all())
+def test_the_discriminator_sees_the_middle_signed() -> None:
+    picture = torch.full((1, 3, 64, 64), 0.5)
+    picture[..., 8:56, 8:56] = 0.25
+    assert middle(picture).shape == (1, 3, 48, 48) and bool((middle(picture) == 0.25).all())
+    adversary, seen = _adversary(), list[torch.Tensor]()
+    adversary.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    adversary.loss(picture)
+    adversary.learn(picture, picture)
+    assert all(bool((shown == -0.5).all()) for shown in seen) and [len(shown) for shown in seen] == [1, 2]
 
 
 def test_it_learns_what_is_real_on_pictures_that_it_never_saw() -> None:
     adversary = _adversary()
     first, *_ = [adversary.learn(*_pictures(seed)) for seed in range(60)]
     with torch.no_grad():
-        blurred, sharp = (adversary.network(middle(x)).mean() for x in _pictures(1000))
+        blurred, sharp = (adversary.network(middle(x) * 2 - 1).mean() for x in _pictures(1000))
     assert first > 1.5
     assert sharp > blurred + 1
     real, unreal = (adversary.loss(x).mean() for x in reversed(_pictures(1001)))
