@@ -19,32 +19,39 @@ from mfs_lib.results import Record
 from mfs_lib.training.teachers import Teacher
 
 PANELS = {
-    "judge's cosine": {"cos_source": "to the source", "cos_target": "to the target"},
-    "retrieval, %": {"retrieval": ""},
-    "error to the truth, grey levels": {"error": ""},
+    "cos_source": "judge's cosine to the source",
+    "cos_target": "to the target",
+    "retrieval": "retrieval, %",
+    "error": "error to the truth,\ngrey levels",
 }
+"""Metrics of a checkpoint that have a panel, and its title."""
 LEVELS = {"oracle": ("exact swap", ":"), "target": ("doing nothing", "--")}
 """Records whose values are drawn as lines, and how."""
 
 
-def learning_curves(curve: Sequence[Record], levels: Mapping[str, Record]) -> Figure:
-    """Identity and error against progress, one panel each, with intervals, and lines for `LEVELS` where they are given.
+def learning_curves(curves: Mapping[str, Sequence[Record]], levels: Mapping[str, Record]) -> Figure:
+    """Every teacher's identity and error against progress, a panel each, with intervals, and lines for `LEVELS`.
+
+    Args:
+        curves: records of its checkpoints by the teacher's name.
+        levels: records of what is in `LEVELS`, as far as they are there.
 
     Raises:
         InputError: no checkpoint was measured.
     """
-    if not curve:
+    if not any(curves.values()):
         raise InputError("there is no checkpoint to draw: measure a run's checkpoints first")
     figure = Figure(figsize=(8.4, 2.9))
-    progress = [100 * record.metric("progress").value for record in curve]
-    for axes, (title, lines) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for (metric, label), colour in zip(lines.items(), COLOURS, strict=False):
+    for axes, (metric, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
+            progress = [100 * record.metric("progress").value for record in curve]
             found = [read_estimate(record.metrics, metric) for record in curve]
-            axes.plot(progress, [x.value for x in found], color=colour, marker=".", label=label)
+            axes.plot(progress, [x.value for x in found], color=colour, marker=".", label=name)
             axes.fill_between(progress, [x.low for x in found], [x.high for x in found], color=colour, alpha=0.2)
-        _draw_levels(axes, next(iter(lines)), levels)
-        axes.set(title=title, xlabel="share of the training, %")
-        axes.legend(fontsize="small")
+        _draw_levels(axes, metric, levels)
+        axes.set(title=title, xlabel="share of training, %")
+        axes.title.set_fontsize("small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return figure
 
 

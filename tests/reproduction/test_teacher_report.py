@@ -68,9 +68,15 @@ def test_checkpoints_are_recorded_by_progress(pairs: SampledPairs, run: Path) ->
         assert _value(record, "error_low") <= _value(record, "error") <= _value(record, "error_high")
         assert _value(record, "collapsed") == 0  # noise isn't the target
     assert len({_value(r, "error") for r in records}) == 3  # other networks, other pictures
-    assert isinstance(teacher_drawing.learning_curves(records, {"oracle": records[0], "target": records[1]}), Figure)
+    levels = {"oracle": records[0], "target": records[1]}
+    figure = teacher_drawing.learning_curves({"mine": records, "shorter": records[:2]}, levels)
+    assert isinstance(figure, Figure) and len(figure.axes) == len(teacher_drawing.PANELS)
+    for axes, metric in zip(figure.axes, teacher_drawing.PANELS, strict=True):
+        mine, shorter = axes.lines[:2]
+        assert mine.get_xydata().tolist() == [[100 * _value(r, "progress"), _value(r, metric)] for r in records]
+        assert (mine.get_label(), shorter.get_label(), len(shorter.get_xdata())) == ("mine", "shorter", 2)
     with pytest.raises(InputError, match="no checkpoint"):
-        teacher_drawing.learning_curves([], {})
+        teacher_drawing.learning_curves({"mine": []}, {})
 
 
 def test_a_shorter_run_borrows_no_points_of_an_older_one(pairs: SampledPairs, run: Path) -> None:
