@@ -128,7 +128,9 @@ def _about_training(detector: CollapseDetector, run: Run, seconds: float) -> tup
         return Metric(name=name, value=float(value), unit=unit, backend=backend, protocol=protocol, n=looks)
 
     found = [
-        metric("steps", run.steps, f"optimiser steps of the student; L_per by {run.experiment.perceptual}", backend="none"),
+        metric(
+            "steps", run.steps, f"optimiser steps of the student; L_per by {run.experiment.perceptual}", backend="none"
+        ),
         metric("train_seconds", seconds, "wall time of all attempts, one thread", "s", backend="none"),
         metric("watch_collapsed", said["status"] == "collapsed", "1 if the run stayed at 'output = target' to its end"),
         metric("watch_recovered", said["status"] == "recovered", "1 if it stayed there and left again"),
