@@ -1,7 +1,8 @@
 """Measures a student on sampled people with exact truth, and on photographs of people it never saw.
 
 `python -m mfs_lib.reproduction.student_report` appends records of the whole evaluation suite to `results/first_student.jsonl`:
-`first_student/world` always, `first_student/london` and `first_student/sfhq` where the data is there.
+`first_student/world` always, `first_student/london` and `first_student/sfhq` where the data is there. Another student gets
+another `--name`, and with it another file.
 """
 
 from __future__ import annotations
@@ -78,9 +79,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="default", help="shipped name or .safetensors file")
     parser.add_argument("--pairs", type=int, default=500, help="sampled pairs")
-    parser.add_argument("--output", type=Path, default=Path("results/first_student.jsonl"))
+    parser.add_argument("--name", default="first_student", help="of the student in its records, NAME/world and so on")
+    parser.add_argument("--output", type=Path, help="file of the records (default: results/NAME.jsonl)")
     parser.add_argument("--only", choices=SETS, help="measure on one of them")
     arguments = parser.parse_args()
+    output = arguments.output or Path("results") / f"{arguments.name}.jsonl"
     student, backends = load_student(arguments.student), Backends.load()
     student.network.use_backend("matmul")
     for name in [arguments.only] if arguments.only else SETS:
@@ -91,10 +94,10 @@ def main() -> None:
         swaps = world_swaps(student, arguments.pairs) if name == "world" else photo_swaps(student, name)
         found = evaluate(swaps, backends=backends)
         record = found.record(
-            f"first_student/{name}", wall_seconds=time.perf_counter() - begun,
+            f"{arguments.name}/{name}", wall_seconds=time.perf_counter() - begun,
             seed=WORLD_SEED if name == "world" else 0, data_digest=file_digest(student_path(arguments.student)),
         )  # fmt: skip
-        append_record(arguments.output, record)
+        append_record(output, record)
 
 
 if __name__ == "__main__":

@@ -79,10 +79,11 @@ def test_the_record_has_the_suite_with_intervals(
     output, weights = tmp_path / "x.jsonl", tmp_path / "s.safetensors"
     save_student(weights, student.network, crop_size=SIZE)
     words = ["report", "--only", "world", "--pairs", "8", "--student", str(weights), "--output", str(output)]
+    words += ["--name", "tiny"]
     monkeypatch.setattr("sys.argv", words)
     student_report.main()
     (record,) = load_records(output)
-    assert record.experiment == "first_student/world" and record.seed == student_report.WORLD_SEED
+    assert record.experiment == "tiny/world" and record.seed == student_report.WORLD_SEED
     names = {metric.name for metric in record.metrics}
     assert {"retrieval", "retrieval_low", "retrieval_given_truth", "background", "pose_error", "error_ratio"} <= names
 
