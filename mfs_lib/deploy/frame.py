@@ -7,6 +7,8 @@
 | "packed"   | also: a full first convolution, both heads in phases (see `packed_heads`), and   | vector CPUs        |
 |            | the last decoder layer in groups of channels                                     |                    |
 
+All three are the same function. `half_mask` is a variant that is not (see `heads.HalfMaskHead`).
+
 The weights that belong to a person are either held (a *specialised* network) or stay arguments of every call (`OpenFrame`,
 for hosts that change the person often; constants run about twice as fast, because runtimes rearrange them once).
 """
@@ -22,7 +24,7 @@ from torch.nn import functional
 
 from mfs_lib.deploy.folding import joined_separable
 from mfs_lib.deploy.heads import ImageHead, act, mask_head
-from mfs_lib.deploy.packed_heads import PackedHeads
+from mfs_lib.deploy.packed_heads import PackedHeads, PackedImageHead
 from mfs_lib.errors import ConfigError, InputError
 from mfs_lib.networks.common import upsample2x
 from mfs_lib.networks.fusion import FusionMask
@@ -85,7 +87,7 @@ def _joins(static: StaticSwapper) -> list[int | None]:
 class _Frame(nn.Module):
     """The steps that all rewritten frames share; `_run` takes the person's weights in the order of `weight_names`."""
 
-    def __init__(self, static: StaticSwapper, *, layout: Layout) -> None:
+    def __init__(self, static: StaticSwapper, *, layout: Layout, half_mask: bool = False) -> None:
         super().__init__()
         if layout not in ("folded", "packed"):
             raise ConfigError(f"a frame is rewritten to 'folded' or 'packed', not {layout!r}")
@@ -96,10 +98,11 @@ class _Frame(nn.Module):
         growing = isinstance(static.fusion, FusionMask) and static.fusion.upsampling == "each"
         self.packed: PackedHeads | None = None
         self.image: nn.Module | None = None
-        if layout == "packed" and growing:
+        if layout == "packed" and growing and not half_mask:
             self.packed = PackedHeads(static.idn.final, cast(FusionMask, static.fusion))
         else:
-            self.image, self.mask = ImageHead(static.idn.final), mask_head(static.fusion)
+            head = PackedImageHead if layout == "packed" else ImageHead
+            self.image, self.mask = head(static.idn.final), mask_head(static.fusion, half=half_mask)
 
     def _run(self, target: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         encoder, decoder = self.stages
@@ -160,8 +163,8 @@ def _grouped_layer(parts: Sequence[Tensor], depthwise: Tensor, pointwise: Tensor
 class SpecialisedFrame(_Frame):
     """One person's network with that person's weights inside: target (B,3,H,W) in [0,1] -> image and mask."""
 
-    def __init__(self, static: StaticSwapper, *, layout: Layout = "packed") -> None:
-        super().__init__(static, layout=layout)
+    def __init__(self, static: StaticSwapper, *, layout: Layout = "packed", half_mask: bool = False) -> None:
+        super().__init__(static, layout=layout, half_mask=half_mask)
         held = person_weights(static)
         self.weights = nn.ParameterDict({name: nn.Parameter(held[name], requires_grad=False) for name in self.names})
 
@@ -191,9 +194,16 @@ class _ReleasedFrame(nn.Module):
         return output.raw, output.mask
 
 
-def specialised(static: StaticSwapper, *, layout: Layout = "packed") -> nn.Module:
-    """One person's frame in a layout: target -> (raw, mask)."""
-    return _ReleasedFrame(static) if layout == "released" else SpecialisedFrame(static, layout=layout)
+def specialised(static: StaticSwapper, *, layout: Layout = "packed", half_mask: bool = False) -> nn.Module:
+    """One person's frame in a layout: target -> (raw, mask); `half_mask` for the variant of `heads.HalfMaskHead`.
+
+    Raises ConfigError for a layout that isn't there, or a variant that it doesn't have.
+    """
+    if layout != "released":
+        return SpecialisedFrame(static, layout=layout, half_mask=half_mask)
+    if half_mask:
+        raise ConfigError("the released layout has no half-size mask: choose 'folded' or 'packed'")
+    return _ReleasedFrame(static)
 
 
 class WithOutputs(nn.Module):

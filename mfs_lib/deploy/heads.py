@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mfs_lib.deploy.folding import folded_norm, joined_separable, through_pointwise
+from mfs_lib.errors import ConfigError
 from mfs_lib.networks.common import SLOPE, upsample2x
 from mfs_lib.networks.fusion import FullMask, FusionMask
 
@@ -111,6 +112,18 @@ class MaskHead(nn.Module):
         return torch.sigmoid(cast(Tensor, self.last(act(self.joined(x)))))
 
 
+class HalfMaskHead(MaskHead):
+    """The same layers without the last growth: the mask is found at half the size and enlarged. *Not* the same function.
+
+    The last two kernels then reach twice as far, so the rim is softer. A variant, for what it saves.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B,C,h,w) -> (B,1,32h,32w) in (0,1)."""
+        small = cast(Tensor, self.last(act(self.joined(self.layers(features)))))
+        return torch.sigmoid(upsample2x(small))
+
+
 class LateMaskHead(nn.Module):
     """The cheap head that grows once, at the end (`upsampling="once"`)."""
 
@@ -128,8 +141,16 @@ class LateMaskHead(nn.Module):
         return torch.sigmoid(functional.interpolate(small, scale_factor=float(self.factor), mode="bilinear"))
 
 
-def mask_head(fusion: FusionMask | FullMask) -> nn.Module:
-    """The folded head for any of the network's mask heads."""
+def mask_head(fusion: FusionMask | FullMask, *, half: bool = False) -> nn.Module:
+    """The folded head for any of the network's mask heads; `half` for the variant `HalfMaskHead`.
+
+    Raises ConfigError where there is no last growth to leave out.
+    """
+    growing = isinstance(fusion, FusionMask) and fusion.upsampling == "each"
+    if half and not growing:
+        raise ConfigError("a half-size mask is a variant of the mask head that grows with each layer")
     if isinstance(fusion, FullMask):
         return FullMask(factor=fusion.factor)
-    return MaskHead(fusion) if fusion.upsampling == "each" else LateMaskHead(fusion)
+    if not growing:
+        return LateMaskHead(fusion)
+    return HalfMaskHead(fusion) if half else MaskHead(fusion)

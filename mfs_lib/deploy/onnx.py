@@ -39,7 +39,7 @@ FACE_SIZE = 112
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the exporter's remarks about packages that aren't installed and its own internals."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -68,7 +68,7 @@ def export_model(
         outputs: names of what it returns.
         notes: texts for the model's metadata.
     """
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             network.eval(), tuple(example), dynamo=True, verbose=False,
             input_names=list(inputs), output_names=list(outputs), opset_version=OPSET,
@@ -117,11 +117,12 @@ def person_model(
     size: int,
     layout: Layout = "packed",
     outputs: Sequence[Output] = ("raw", "mask"),
+    half_mask: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """One person's network for crops of side `size` (pixels, a multiple of 32)."""
     _check_size(size)
-    network = WithOutputs(specialised(static, layout=layout), outputs)
+    network = WithOutputs(specialised(static, layout=layout, half_mask=half_mask), outputs)
     return export_model(network, [torch.zeros(1, 3, size, size)], inputs=["target"], outputs=outputs, notes=notes)
 
 
@@ -131,11 +132,12 @@ def frame_model(
     size: int,
     layout: Layout = "folded",
     outputs: Sequence[Output] = ("raw", "mask"),
+    half_mask: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Anybody's network, the person's weights being inputs; what `static` holds of a person is ignored."""
     _check_size(size)
-    frame = OpenFrame(static, layout=layout)
+    frame = OpenFrame(static, layout=layout, half_mask=half_mask)
     held = person_weights(static)
     example = [torch.zeros(1, 3, size, size), *(torch.zeros_like(held[name]) for name in frame.names)]
     network = WithOutputs(frame, outputs)

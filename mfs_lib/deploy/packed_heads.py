@@ -71,10 +71,30 @@ def _strided(kernel: Kernel) -> nn.Conv2d:
     return _held(nn.Conv2d(inputs, outputs, size, stride=2, padding=1), kernel)
 
 
+def _same(kernel: Kernel) -> nn.Conv2d:
+    outputs, inputs, size, _ = kernel.weight.shape
+    return _held(nn.Conv2d(inputs, outputs, size, padding=size // 2), kernel)
+
+
 def _held(layer: nn.Conv2d, kernel: Kernel) -> nn.Conv2d:
     layer.weight = nn.Parameter(kernel.weight.detach().clone(), requires_grad=False)
     layer.bias = nn.Parameter(kernel.bias.detach().clone(), requires_grad=False)
     return layer
+
+
+class PackedImageHead(nn.Module):
+    """The image head alone, in phases: for where the mask is no part of full resolution."""
+
+    def __init__(self, final: nn.Sequential) -> None:
+        super().__init__()
+        squeeze, middle, last = image_kernels(final)
+        self.squeeze = _same(squeeze)
+        self.middle, self.last = _strided(to_phases(middle)), _same(between_phases(last))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,C,h,w) -> (B,3,2h,2w) in [0,1]."""
+        x = act(self.middle(act(upsample2x(self.squeeze(x)))))
+        return from_phases(torch.sigmoid(cast(Tensor, self.last(x))))
 
 
 class PackedHeads(nn.Module):
@@ -93,8 +113,8 @@ class PackedHeads(nn.Module):
         image_out = between_phases(last)
         mask_out = between_phases(Kernel(mask_last.weight.detach(), cast(Tensor, mask_last.bias).detach()))
         outputs = image_out.weight.shape[0]
-        self.image_last = self._same(_padded(image_out, before=0, after=mask_out.weight.shape[0]))
-        self.mask_last = self._same(_padded(mask_out, before=outputs, after=0))
+        self.image_last = _same(_padded(image_out, before=0, after=mask_out.weight.shape[0]))
+        self.mask_last = _same(_padded(mask_out, before=outputs, after=0))
         self.squeeze = _held(
             nn.Conv2d(squeeze.weight.shape[1], self.width + mask_width, 1), _padded(squeeze, before=0, after=mask_width)
         )
@@ -106,11 +126,6 @@ class PackedHeads(nn.Module):
         kernel = _padded(Kernel(old.weight, cast(Tensor, old.bias)), before=squeeze.weight.shape[0], after=0)
         layer.pointwise = _held(nn.Conv2d(old.in_channels, kernel.weight.shape[0], 1), kernel)
         return old.out_channels
-
-    @staticmethod
-    def _same(kernel: Kernel) -> nn.Conv2d:
-        outputs, inputs, size, _ = kernel.weight.shape
-        return _held(nn.Conv2d(inputs, outputs, size, padding=size // 2), kernel)
 
     def forward(self, x: Tensor, deepest: Tensor) -> tuple[Tensor, Tensor]:
         """(B,C,h,w) and (B,512,h/16,w/16) -> image (B,3,2h,2w) and mask (B,1,2h,2w), both in [0,1]."""
