@@ -33,6 +33,18 @@ class WorldSample:
     matrix: Tensor  # (B, 2, 3) posed frame -> crop, fractions of the side
 
 
+@dataclass(frozen=True)
+class HeadLayer:
+    """A head without what is behind it, to be laid over any picture."""
+
+    colour: Tensor  # (B, 3, S, S) in [0, 1], graded as `Attributes.colour` says, not degraded
+    alpha: Tensor  # (B, 1, S, S) how much of each pixel the head covers
+    face_mask: Tensor  # (B, 1, S, S) as in `WorldSample`
+    coordinate: Tensor  # (B, S, S, 2) frame coordinates seen at each pixel
+    landmarks: Tensor  # (B, 468, 2) in pixels, pixel centres at halves
+    five: Tensor  # (B, 5, 2) the alignment points, likewise
+
+
 def _inside_frame(coordinate: Tensor, feather: float = 0.02) -> Tensor:
     """One (B, 1, H, W) where frame coordinates lie in the frame, zero beyond its top and sides."""
     x, y = coordinate.unbind(-1)
@@ -115,6 +127,32 @@ class MorphableWorld:
             matrix: (B, 2, 3) a camera to reuse; without it each face is aligned by its own five points.
             aligned: False leaves the head's roll in the picture instead of aligning it away.
         """
+        posed, coordinate, position, matrix = self._place(identity, attributes, size, matrix, aligned=aligned)
+        image, mask = self._paint(identity, attributes, coordinate, posed, size)
+        landmarks = sample_field(position, self.model.landmarks) * size
+        return WorldSample(image, identity, attributes, mask, landmarks, matrix)
+
+    @torch.no_grad()
+    def layer(self, identity: Identity, attributes: Attributes, *, size: int, matrix: Tensor) -> HeadLayer:
+        """The heads alone, as `render` draws them, with what they cover; see there for the arguments.
+
+        Background, degradation and hands are the business of who lays the head over a picture.
+        """
+        posed, coordinate, position, _ = self._place(identity, attributes, size, matrix, aligned=True)
+        head, alpha, mask = self._head(identity, attributes, coordinate, posed, size)
+        return HeadLayer(
+            colour=appearance.grade(head, attributes.colour),
+            alpha=alpha,
+            face_mask=mask,
+            coordinate=coordinate,
+            landmarks=sample_field(position, self.model.landmarks) * size,
+            five=sample_field(position, self.model.five) * size,
+        )
+
+    def _place(
+        self, identity: Identity, attributes: Attributes, size: int, matrix: Tensor | None, *, aligned: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Posed surface, frame coordinates (B, S, S, 2) of the pixels, place of the control points, camera."""
         surface = self._surface(identity, attributes)
         rotation = geometry.rotation_matrices(*attributes.angles.unbind(1))
         posed = self._pose(surface, rotation)
@@ -125,9 +163,7 @@ class MorphableWorld:
         # the inverse map at half size is smooth enough: one bilinear step doubles it
         coarse = geometry.inverse_map(position, posed[:, 2:], max(32, size // 2))
         coordinate = F.interpolate(coarse.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=False)
-        image, mask = self._paint(identity, attributes, coordinate.permute(0, 2, 3, 1), posed, size)
-        landmarks = sample_field(position, self.model.landmarks) * size
-        return WorldSample(image, identity, attributes, mask, landmarks, matrix)
+        return posed, coordinate.permute(0, 2, 3, 1), position, matrix
 
     def _surface(self, identity: Identity, attributes: Attributes) -> Tensor:
         """Unposed surface (B, 3, G, G): where each control point of the frame lies in space."""
@@ -180,6 +216,16 @@ class MorphableWorld:
         self, identity: Identity, attributes: Attributes, coordinate: Tensor, posed: Tensor, size: int
     ) -> tuple[Tensor, Tensor]:
         """Colours (B, 3, S, S) and visible face (B, 1, S, S) for frame coordinates (B, S, S, 2)."""
+        head, alpha, mask = self._head(identity, attributes, coordinate, posed, size)
+        behind = F.interpolate(attributes.background, size=(size, size), mode="bilinear", align_corners=False)
+        picture = appearance.grade(head * alpha + behind * (1 - alpha), attributes.colour)
+        picture, mask = self._hand(picture, mask, attributes, size)
+        return appearance.degrade(picture.clamp(0, 1), attributes.degrade), mask
+
+    def _head(
+        self, identity: Identity, attributes: Attributes, coordinate: Tensor, posed: Tensor, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours (B, 3, S, S) of the heads, what they cover and the visible face (B, 1, S, S each)."""
         m = self.model
         face = self._textures(identity, attributes)
         surround = m.surround_mean + torch.einsum("bk,kcij->bcij", attributes.surround, m.surround_basis)
@@ -199,10 +245,7 @@ class MorphableWorld:
         normal = look(geometry.surface_normals(posed), coordinate * 2 - 1, "border")
         head = head * appearance.shading(F.normalize(normal, dim=1), attributes.light)
         head, mask = self._occlude(head, mask, attributes, coordinate, size)
-        behind = F.interpolate(attributes.background, size=(size, size), mode="bilinear", align_corners=False)
-        picture = appearance.grade(head * alpha + behind * (1 - alpha), attributes.colour)
-        picture, mask = self._hand(picture, mask, attributes, size)
-        return appearance.degrade(picture.clamp(0, 1), attributes.degrade), mask
+        return head, alpha, mask
 
     def _occlude(
         self, head: Tensor, mask: Tensor, attributes: Attributes, coordinate: Tensor, size: int

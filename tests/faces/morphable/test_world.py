@@ -181,3 +181,16 @@ def test_an_unaligned_head_keeps_its_roll(world: MorphableWorld) -> None:
         across = eyes[:, [362, 263]].mean(1) - eyes[:, [33, 133]].mean(1)
         tilt = torch.rad2deg(torch.atan2(across[:, 1], across[:, 0]))
         assert (tilt - expected).abs().mean() < 4
+
+
+def test_a_layer_over_the_background_is_the_picture(world: MorphableWorld, pairs: Pairs) -> None:
+    target = pairs.target
+    who, matrix = target.identity[slice(0, 3)], target.matrix[slice(0, 3)]
+    how = _plain(target.attributes[slice(0, 3)])
+    how = replace(how, occluder=torch.zeros_like(how.occluder))
+    picture = world.render(who, how, size=96, matrix=matrix)
+    layer = world.layer(who, how, size=96, matrix=matrix)
+    laid = layer.colour * layer.alpha + 0.5 * (1 - layer.alpha)
+    assert (laid - picture.image).abs().max() < 2e-3
+    assert torch.equal(layer.face_mask, picture.face_mask) and torch.equal(layer.landmarks, picture.landmarks)
+    assert layer.five.shape == (3, 5, 2)
