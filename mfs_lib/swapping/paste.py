@@ -21,6 +21,7 @@ instead, with a dilated and eroded mask and a box blur; that also blurs the back
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import cv2
@@ -86,11 +87,18 @@ def crop_region(matrix: npt.ArrayLike, size: int, width: int, height: int) -> Bo
     Returns:
         Box; empty (left >= right or top >= bottom) when the crop lies outside.
     """
-    last = size - 1
-    corners = transform_points(invert(matrix), np.array([[0, 0], [last, 0], [0, last], [last, last]], dtype=np.float64))
-    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
-    left, right = (int(np.clip(v, 0, width)) for v in (low[0], high[0]))
-    top, bottom = (int(np.clip(v, 0, height)) for v in (low[1], high[1]))
+    return _bounding_box(matrix, (0, 0), (size - 1, size - 1), width, height)
+
+
+def _bounding_box(
+    matrix: npt.ArrayLike, low: tuple[float, float], high: tuple[float, float], width: int, height: int
+) -> Box:
+    """Whole photograph pixels around a rectangle of crop pixels (from its corner `low` to `high`)."""
+    corners = np.array([low, (high[0], low[1]), (low[0], high[1]), high], dtype=np.float64)
+    places = transform_points(invert(matrix), corners)
+    first, last = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0)) + 1
+    left, right = (int(np.clip(v, 0, width)) for v in (first[0], last[0]))
+    top, bottom = (int(np.clip(v, 0, height)) for v in (first[1], last[1]))
     return left, top, right, bottom
 
 
@@ -121,17 +129,44 @@ def paste(
     size = _check(face, mask, crop, detail)
     forward = np.asarray(matrix, dtype=np.float64)
     floored = np.where(mask < _MASK_FLOOR, np.float32(0), np.clip(mask, 0, 1))
-    layers = [face, floored * border_window(size)]
-    if detail != "plain" and crop is not None:
-        layers += [crop, np.ones_like(mask) if detail == "residual" else _kept_detail(face - crop)]
-    layers = [_antialias(layer.astype(np.float32), scale_of(forward)) for layer in layers]
-    for left, top, right, bottom in _strips(crop_region(forward, size, image.shape[1], image.shape[0])):
-        region = image[top:bottom, left:right]
-        colour, weight, *fine = _warp(layers, forward, (left, top, right, bottom))
-        region[...] = _blend(region, colour, weight, fine)
+    weight = _antialias(floored * _window(size), scale_of(forward))
+    layers = [_antialias(layer, scale_of(forward)) for layer in _layers(face, crop, detail)]
+    for left, top, right, bottom in _strips(_reach(weight, forward, image.shape[1], image.shape[0])):
+        box = (left, top, right, bottom)
+        shown = _warp(weight, forward, box, cv2.BORDER_CONSTANT)  # the mask is 0 outside the crop, others repeat
+        _blend(image[top:bottom, left:right], shown, [_warp(layer, forward, box) for layer in layers], detail)
         if coverage is not None:
             covered = coverage[top:bottom, left:right]
-            np.maximum(covered, np.rint(weight * 255).astype(np.uint8), out=covered)
+            np.maximum(covered, np.rint(shown * 255).astype(np.uint8), out=covered)
+
+
+@lru_cache(maxsize=8)
+def _window(size: int) -> FloatArray:
+    """`border_window` of one size, made once; not to be written to."""
+    return border_window(size)
+
+
+def _layers(face: FloatArray, crop: FloatArray | None, detail: Detail) -> list[FloatArray]:
+    """What is resampled beside the mask, colours in grey levels: [y - c], [y] or [y, c, w] of the module's text.
+
+    Resampling is linear, so U(y) - U(c) is one warp of y - c.
+    """
+    if detail == "plain" or crop is None:
+        return [np.multiply(face, np.float32(255), dtype=np.float32)]
+    change = np.subtract(face, crop, dtype=np.float32)
+    if detail == "residual":
+        return [change * np.float32(255)]
+    return [face.astype(np.float32) * 255, crop.astype(np.float32) * 255, _kept_detail(change)]
+
+
+def _reach(weight: FloatArray, forward: npt.NDArray[np.float64], width: int, height: int) -> Box:
+    """The part of a photograph where the mask (S, S) is not 0; empty when there is none."""
+    rows, columns = np.flatnonzero(weight.max(axis=1) > 0), np.flatnonzero(weight.max(axis=0) > 0)
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    # A bilinear sample reaches one pixel beyond; the rest is for OpenCV, which rounds positions to 1/32 pixel.
+    low, high = (columns[0] - 1.1, rows[0] - 1.1), (columns[-1] + 1.1, rows[-1] + 1.1)
+    return _bounding_box(forward, low, high, width, height)
 
 
 def _strips(box: Box) -> list[Box]:
@@ -177,30 +212,29 @@ def _antialias(layers: FloatArray, scale: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(layers, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
 
 
-def _warp(layers: list[FloatArray], forward: npt.NDArray[np.float64], box: Box) -> list[FloatArray]:
-    """Resample crop layers, colours (S, S, 3) and weights (S, S), into one box of the photograph."""
+def _warp(
+    layer: FloatArray, forward: npt.NDArray[np.float64], box: Box, border: int = cv2.BORDER_REPLICATE
+) -> FloatArray:
+    """Resample a crop layer, colours (S, S, 3) or a weight (S, S), into one box of the photograph."""
     left, top, right, bottom = box
     matrix = forward.copy()
     matrix[:, 2] += matrix[:, :2] @ np.array([left, top], dtype=np.float64)  # box pixels to crop pixels
-    warped = []
-    for index, layer in enumerate(layers):
-        # Cubic for the colours, linear for the weights (no overshoot); the mask is 0 outside the crop, others repeat.
-        kind = cv2.INTER_CUBIC if layer.ndim == 3 else cv2.INTER_LINEAR
-        border = cv2.BORDER_CONSTANT if index == 1 else cv2.BORDER_REPLICATE
-        flags = kind | cv2.WARP_INVERSE_MAP
-        result = cv2.warpAffine(layer, matrix, (right - left, bottom - top), flags=flags, borderMode=border)
-        warped.append(np.asarray(result, dtype=np.float32))
-    return warped
+    # Cubic for the colours, linear for the weights: no overshoot.
+    kind = cv2.INTER_CUBIC if layer.ndim == 3 else cv2.INTER_LINEAR
+    flags = kind | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(layer, matrix, (right - left, bottom - top), flags=flags, borderMode=border)
+    return np.asarray(warped, dtype=np.float32)
 
 
-def _blend(
-    region: npt.NDArray[np.uint8], colour: FloatArray, mask: FloatArray, fine: list[FloatArray]
-) -> npt.NDArray[np.uint8]:
-    """The module's formula on one box, in grey levels; exact where the mask is 0. `fine` is [] or [U(c), U(w)]."""
-    target = region.astype(np.float32)
-    change = colour * 255 - target
-    if fine:
-        crop, keep = fine
-        change += keep[..., None] * (target - crop * 255)
-    blended: npt.NDArray[np.uint8] = np.clip(np.rint(target + mask[..., None] * change), 0, 255).astype(np.uint8)
-    return blended
+def _blend(region: npt.NDArray[np.uint8], mask: FloatArray, layers: list[FloatArray], detail: Detail) -> None:
+    """The module's formula on one box, in place; `layers` are those of `_layers`. Exact where the mask is 0."""
+    change = layers[0]
+    if detail != "residual":
+        target = region.astype(np.float32)
+        change -= target
+        if len(layers) == 3:
+            _, crop, keep = layers
+            change += keep[..., None] * (target - crop)
+    # OpenCV's own loops: several times as fast as numpy's here, and its sum rounds once, to even, and saturates.
+    weighted = cv2.multiply(change, cv2.cvtColor(mask, cv2.COLOR_GRAY2BGR), dst=change)
+    cv2.add(region, weighted, dst=region, dtype=cv2.CV_8U)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -201,3 +202,38 @@ def test_wrong_arguments() -> None:
         paste(image, face * np.nan, ONES, matrix, detail="plain")
     with pytest.raises(InputError, match="margin"):
         border_window(64, 0.7)
+
+
+@pytest.mark.parametrize("detail", ["plain", "residual", "adaptive"])
+@pytest.mark.parametrize("scale", [0.3, 0.9, 1.8])
+def test_the_formula_of_the_module_at_full_size(detail: str, scale: float) -> None:
+    """Every layer resampled over the whole photograph and blended in float64, as the module's text has it."""
+    before, matrix = smooth_picture(), similarity(scale, 0.4, 120, 100)
+    crop = crop_of(before, matrix)
+    face = np.clip(crop[::-1] * 0.8 + 0.1, 0, 1)
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    mask = np.clip(1.3 - np.hypot(x - 30, y - 34) / 20, 0, 1).astype(np.float32)
+    after = before.copy()
+    paste(after, face, mask, matrix, crop=crop, detail=detail)  # type: ignore[arg-type]
+
+    def resampled(layer: npt.NDArray[np.float32], kind: int, border: int) -> npt.NDArray[np.float64]:
+        low = paste_module._antialias(layer, scale)
+        flags = kind | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(low, matrix, (240, 200), flags=flags, borderMode=border).astype(np.float64)
+
+    own, old = (resampled(layer, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE) for layer in (face, crop))
+    weight = resampled(mask * border_window(SIZE), cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
+    kept = {"plain": np.zeros_like(mask), "residual": np.ones_like(mask)}.get(detail)
+    keep = paste_module._kept_detail(face - crop) if kept is None else kept
+    target = before / 255
+    fine = resampled(keep, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)[..., None] * (target - old)
+    expected = np.clip(np.rint(255 * (target + weight * (own - target + fine))), 0, 255)
+    assert np.abs(after - expected).max() <= 1
+    assert np.abs(after.astype(int) - before).max() > 8
+
+
+def test_a_mask_of_zeros_changes_nothing() -> None:
+    before = smooth_picture()
+    after, matrix = before.copy(), similarity(0.5, 0.1, 120, 100)
+    paste(after, 1 - crop_of(before, matrix), ONES * 0, matrix, detail="plain")
+    np.testing.assert_array_equal(after, before)
