@@ -19,6 +19,7 @@ from mfs_lib.cli.complexity import add_complexity
 from mfs_lib.cli.evaluate import add_evaluate
 from mfs_lib.cli.results import add_results
 from mfs_lib.cli.swap import add_swap
+from mfs_lib.cli.video import add_video
 from mfs_lib.cli.weights import add_convert, add_fetch
 from mfs_lib.errors import MfsError
 
@@ -27,12 +28,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="mfs",
-        description="Swap faces in photographs with a network of half a million parameters.",
+        description="Swap faces in photographs and videos with a network of half a million parameters.",
         epilog="Use it only on pictures of people who agreed. Outputs are marked as synthetic.",
     )
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_swap, add_fetch, add_convert, add_complexity, add_evaluate, add_results):
+    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results):
         _add_common(add(commands))
     return parser
 

@@ -7,21 +7,24 @@ template points at ``S * TEMPLATE``; the template is ArcFace's, shrunk to 80 % s
     x' = S (0.5 + 0.8 (x - 56) / 112)        y' = S (0.52 + 0.8 (y - 58) / 112)
 
 where (x, y) is ArcFace's point in its 112 x 112 crop. Because one is a scaled and shifted copy of the other, an
-ArcFace crop can be cut out of ours by a fixed resampling (``arcface_view``), with gradients.
+ArcFace crop can be cut out of ours by a fixed resampling (``arcface_view``, with gradients; ``arcface_pixels`` is the
+same without PyTorch, which is imported by the former alone: who only swaps needn't have it).
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as functional
-from torch import Tensor
 
 from mfs_lib.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
@@ -160,6 +163,9 @@ def arcface_view(crop: Tensor) -> Tensor:
     Returns:
         (B, C, 112, 112): bilinear when it enlarges, box-filtered when it shrinks, edge repeated outside.
     """
+    import torch
+    from torch.nn import functional
+
     if crop.ndim != 4 or crop.shape[-1] != crop.shape[-2]:
         raise InputError(f"A batch of square crops (B, C, S, S) is needed, got {tuple(crop.shape)}.")
     size = crop.shape[-1]
@@ -175,3 +181,40 @@ def arcface_view(crop: Tensor) -> Tensor:
         crop, grid.expand(crop.shape[0], -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=False
     )
     return functional.avg_pool2d(view, factor) if factor > 1 else view
+
+
+def arcface_pixels(crop: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """``arcface_view`` of one crop without PyTorch.
+
+    Args:
+        crop: (S, S, C) float32, any range, aligned by ``estimate_similarity``.
+
+    Returns:
+        (112, 112, C) float32: the same numbers up to rounding.
+
+    Raises:
+        InputError: not a square crop.
+    """
+    if crop.ndim != 3 or crop.shape[0] != crop.shape[1] or len(crop) < 2:
+        raise InputError(f"A square crop (S, S, C) is needed, got {crop.shape}.")
+    across, down = _arcface_weights(crop.shape[0])
+    view = np.einsum("ay,bx,yxc->abc", down, across, crop, optimize=True)
+    return np.asarray(view, dtype=np.float32)
+
+
+@lru_cache(maxsize=4)
+def _arcface_weights(size: int) -> tuple[FloatArray, FloatArray]:
+    """The resampling of ``arcface_view`` along x and along y as matrices (112, S): it treats the axes apart."""
+    backward = invert(arcface_matrix(size))
+    scale, shift = float(backward[0, 0]), backward[:, 2]
+    factor = max(1, math.ceil(scale - 1e-6))
+    steps = (np.arange(ARCFACE_SIZE * factor) - (factor - 1) / 2) / factor
+    matrices = []
+    for start in shift:
+        place = np.clip(steps * scale + start, 0, size - 1)
+        low = np.minimum(place.astype(np.int64), size - 2)
+        fine = np.zeros((len(steps), size))
+        fine[np.arange(len(steps)), low] = 1 - (place - low)
+        fine[np.arange(len(steps)), low + 1] += place - low
+        matrices.append(fine.reshape(ARCFACE_SIZE, factor, size).mean(axis=1))
+    return matrices[0], matrices[1]

@@ -5,17 +5,24 @@ Three lines::
     from mfs_lib.swapping import swap
     result = swap("source.jpg", "target.jpg")
     result.save("swapped.png")
+
+`Swapper` and what belongs to it compute with PyTorch, which is imported when one of their names is used first: the
+light path (`portable`, `tracking`, `paste`, `video`) needs only numpy, OpenCV and ONNX Runtime.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from mfs_lib.swapping.image_io import ImageInput
 from mfs_lib.swapping.paste import Detail
-from mfs_lib.swapping.pipeline import FaceChoice, Person, SwappedFace, Swapper, SwapResult
 from mfs_lib.swapping.provenance import Provenance, read_provenance
-from mfs_lib.swapping.recipe import RecipeName
+
+if TYPE_CHECKING:
+    from mfs_lib.swapping.pipeline import FaceChoice, Person, SwappedFace, Swapper, SwapResult
+    from mfs_lib.swapping.recipe import RecipeName
 
 __all__ = [
     "Person",
@@ -29,10 +36,24 @@ __all__ = [
     "swap",
 ]
 
+_WITH_TORCH = {
+    **dict.fromkeys(("FaceChoice", "Person", "SwapResult", "SwappedFace", "Swapper"), "mfs_lib.swapping.pipeline"),
+    "RecipeName": "mfs_lib.swapping.recipe",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Names that need PyTorch, imported on first use (PEP 562)."""
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WITH_TORCH[name]), name)
+
 
 @lru_cache(maxsize=1)
 def default_swapper() -> Swapper:
     """The default `Swapper` on the CPU, loaded once per process."""
+    from mfs_lib.swapping.pipeline import Swapper
+
     return Swapper.load()
 
 

@@ -111,7 +111,7 @@ def paste(
     crop: FloatArray | None = None,
     detail: Detail = DEFAULT_DETAIL,
     coverage: npt.NDArray[np.uint8] | None = None,
-) -> None:
+) -> Box:
     """Composite one face into a photograph, in place.
 
     Args:
@@ -123,6 +123,9 @@ def paste(
         detail: one of `DETAILS`, see the module's text.
         coverage: (H, W) uint8 that collects the mask in photograph pixels (maximum over faces), or None.
 
+    Returns:
+        The box outside which nothing was changed; it may be empty.
+
     Raises:
         InputError: wrong shapes, values that are not finite, or an unknown `detail`.
     """
@@ -131,13 +134,15 @@ def paste(
     floored = np.where(mask < _MASK_FLOOR, np.float32(0), np.clip(mask, 0, 1))
     weight = _antialias(floored * _window(size), scale_of(forward))
     layers = [_antialias(layer, scale_of(forward)) for layer in _layers(face, crop, detail)]
-    for left, top, right, bottom in _strips(_reach(weight, forward, image.shape[1], image.shape[0])):
+    reach = _reach(weight, forward, image.shape[1], image.shape[0])
+    for left, top, right, bottom in _strips(reach):
         box = (left, top, right, bottom)
         shown = _warp(weight, forward, box, cv2.BORDER_CONSTANT)  # the mask is 0 outside the crop, others repeat
         _blend(image[top:bottom, left:right], shown, [_warp(layer, forward, box) for layer in layers], detail)
         if coverage is not None:
             covered = coverage[top:bottom, left:right]
             np.maximum(covered, np.rint(shown * 255).astype(np.uint8), out=covered)
+    return reach
 
 
 @lru_cache(maxsize=8)

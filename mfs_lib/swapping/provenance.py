@@ -27,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mfs_lib import __version__
 from mfs_lib.errors import InputError
 from mfs_lib.swapping.image_io import embedded_xmp, readable_formats
+from mfs_lib.swapping.video_mark import VIDEO_SUFFIXES, read_video_xmp
 
 DIGITAL_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 SOURCE_TYPE = DIGITAL_SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"
@@ -86,17 +87,22 @@ def swap_xmp(system: str = "MobileFaceSwap") -> str:
 
 
 def read_provenance(path: str | os.PathLike[str]) -> Provenance | None:
-    """What a picture file says about its making.
+    """What a picture or video file says about its making.
 
     Args:
-        path: picture in any readable format.
+        path: picture in any readable format, or a video with one of `VIDEO_SUFFIXES`.
 
     Returns:
         The statement, or None when the file has no XMP or none of the fields in it.
 
     Raises:
-        InputError: not a readable picture.
+        InputError: not a readable picture or video.
     """
+    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+        try:
+            return parse_xmp(read_video_xmp(path))
+        except OSError as error:
+            raise InputError(f"{path} is not a readable video ({error.strerror or error})") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no pixel is decoded here, so neither size nor damaged EXIF matters

@@ -18,6 +18,7 @@ from mfs_lib.faces.alignment import (
     FloatArray,
     align,
     arcface_matrix,
+    arcface_pixels,
     arcface_view,
     estimate_arcface,
     estimate_similarity,
@@ -182,3 +183,12 @@ def test_other_misuse_is_a_typed_error() -> None:
 def test_grey_images_and_single_pixels_can_be_aligned() -> None:
     assert align(np.full((1, 1, 3), 9, np.uint8), np.eye(3)[:2], 8).tolist() == np.full((8, 8, 3), 9).tolist()
     assert align(np.full((5, 7), 3, np.uint8), np.eye(3)[:2], 4).shape == (4, 4)
+
+
+@pytest.mark.parametrize("size", [64, 112, 128, 224])
+def test_arcface_pixels_are_the_view_without_torch(size: int) -> None:
+    crop = np.random.default_rng(size).random((size, size, 3), dtype=np.float32)
+    view = arcface_view(torch.from_numpy(crop).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(arcface_pixels(crop), view, atol=2e-5)
+    with pytest.raises(InputError, match="square crop"):
+        arcface_pixels(crop[1:])

@@ -12,7 +12,7 @@ import torch
 
 from mfs_lib.errors import AssetError, InputError
 from mfs_lib.faces.alignment import TEMPLATE, Image, align, estimate_arcface, estimate_similarity, transform_points
-from mfs_lib.faces.detection import Face, FaceDetector
+from mfs_lib.faces.detection import Face, FaceDetector, quick_view
 from mfs_lib.faces.mesh import FACE_OVAL, mesh_landmarks
 from mfs_lib.networks.face_mesh import FaceMesh
 from mfs_lib.weights.models import load_detector, load_mesh, load_sface
@@ -168,3 +168,34 @@ def test_looking_again_is_what_makes_turned_faces_right(detector: FaceDetector, 
     errors = [np.abs(one.detect(turned)[0].points - expected).mean() for one in (detector, load_detector(refine=False))]
     assert errors[0] < 2
     assert errors[0] < errors[1] / 3
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turn", [0.0, 25.0])
+def test_one_small_look_finds_the_face_again(
+    detector: FaceDetector, photograph: Image, face: Face, turn: float, mirrored: bool
+) -> None:
+    angle = np.deg2rad(turn)
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.column_stack([linear, np.array([250.0, 150.0]) - linear @ [222, 110]])
+    picture = cv2.warpAffine(photograph, matrix, (512, 512))
+    true = transform_points(matrix, face.points)
+    before = Face(box=np.array([190.0, 80, 310, 215]), score=0.9, points=true + np.array([9.0, -7.0]))
+    seen = detector.look(np.asarray(picture, np.uint8), before, mirrored=mirrored)
+    assert seen is not None and seen.score > 0.6
+    eyes = np.linalg.norm(true[1] - true[0])
+    assert np.linalg.norm(seen.points - true, axis=1).mean() < 0.14 * eyes
+    assert 80 < seen.box[3] - seen.box[1] < 160
+
+
+def test_a_look_at_a_wall_finds_nothing(detector: FaceDetector, face: Face) -> None:
+    assert detector.look(np.full((512, 512, 3), 128, np.uint8), face) is None
+
+
+@pytest.mark.parametrize("scale", [0.21, 0.4, 0.9, 1.7])
+def test_the_quick_view_is_the_aligned_crop(photograph: Image, scale: float) -> None:
+    linear = scale * np.array([[0.95, -0.3], [0.3, 0.95]])
+    matrix = np.column_stack([linear, np.array([48.0, 48.0]) - linear @ [220, 130]])
+    smooth = np.asarray(cv2.GaussianBlur(photograph, (0, 0), 3), np.uint8)
+    error = np.abs(quick_view(smooth, matrix, 96).astype(int) - align(smooth, matrix, 96))
+    assert error.mean() < 2 and np.percentile(error, 99) < 14

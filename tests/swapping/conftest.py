@@ -16,6 +16,7 @@ from mfs_lib.faces.detection import Face
 from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, MobileFaceSwapConfig
 from mfs_lib.swapping.pipeline import Swapper
+from tests.swapping.light import make_small_bundle, moving_frames, write_video
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -101,3 +102,23 @@ def colours() -> Pixels:
     """A smooth 24 x 40 picture in which every turn and flip looks different."""
     y, x = np.mgrid[0:24, 0:40]
     return np.dstack([x * 6, y * 10, (x + y) * 3]).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of tiny graphs, see `light.make_small_bundle`."""
+    return make_small_bundle(tmp_path_factory.mktemp("bundle") / "small")
+
+
+@pytest.fixture(scope="session")
+def head(astronaut: Pixels) -> Pixels:
+    """The astronaut's head and shoulders, (300, 300, 3)."""
+    return np.ascontiguousarray(astronaut[0:300, 80:380])
+
+
+@pytest.fixture(scope="session")
+def clip_file(tmp_path_factory: pytest.TempPathFactory, head: Pixels) -> Path:
+    """Twelve frames of a moving face with a tone, 320 x 240."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_video(path, [image for image, _ in moving_frames(head, 12)])
+    return path
