@@ -49,6 +49,21 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count() or 1} cores"
 
 
+def processor() -> str:
+    """Name of the processor, as far as the system tells, and its widest vector units: `AMD EPYC, 2 cores, AVX-512`."""
+    name, flags = platform.processor() or platform.machine(), ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        fields = dict(line.split(":", 1) for line in info.read_text("utf-8").splitlines() if ":" in line)
+        facts = {key.strip(): value.strip() for key, value in fields.items()}
+        name, flags = facts.get("model name", name), facts.get("flags", facts.get("Features", ""))
+    widest = next((title for flag, title in _VECTORS if flag in flags.split()), None)
+    return ", ".join(part for part in (name, f"{os.cpu_count() or 1} cores", widest) if part)
+
+
+_VECTORS = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("asimd", "NEON"))
+
+
 def file_digest(*paths: Path) -> str:
     """SHA-256 (64 hex digits) over names and bytes of `paths`, in their order; of a folder, over the files below it.
 

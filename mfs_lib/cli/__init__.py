@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mfs_lib import __version__
+from mfs_lib.cli.bench import add_bench
 from mfs_lib.cli.complexity import add_complexity
 from mfs_lib.cli.evaluate import add_evaluate
 from mfs_lib.cli.results import add_results
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results):
+    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results, add_bench):
         _add_common(add(commands))
     return parser
 

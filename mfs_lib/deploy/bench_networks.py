@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mfs_lib.deploy.benchmark import Candidate
 from mfs_lib.deploy.frame import OUTPUTS, Layout, Output, person_weights
 from mfs_lib.deploy.onnx import export_model, frame_model, person_model
+from mfs_lib.deploy.quantise import Bits, quantised
 from mfs_lib.deploy.sessions import RUNTIME, open_session, runner
 from mfs_lib.networks.common import count_macs
 from mfs_lib.networks.inswapper import Inswapper
@@ -126,5 +127,22 @@ def student_networks(static: StaticSwapper, target: Tensor, threads: int, *, suf
         )
         yield Candidate(
             name=f"student {layout}{suffix}", runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run,
+            max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
+        )  # fmt: skip
+
+
+def quantised_students(
+    static: StaticSwapper, target: Tensor, *, calibration: Sequence[FloatArray]
+) -> Iterator[Candidate]:
+    """The packed student in fewer bits, on one thread; the differences are those of the function itself."""
+    size = target.shape[-1]
+    with torch.no_grad():
+        reference = static(target).result.numpy()
+    model = person_model(static, size=size, layout="packed", outputs=OUTPUTS)
+    kinds: tuple[Bits, ...] = ("float16", "int8-weights", "int8")
+    for bits in kinds:
+        run = _session(quantised(model, bits, faces=calibration), {"target": target.numpy()}, 1)
+        yield Candidate(
+            name=f"student packed, {bits}", runtime=RUNTIME, threads=1, resolution=f"{size}x{size}", run=run,
             max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
         )  # fmt: skip

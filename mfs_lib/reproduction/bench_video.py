@@ -1,0 +1,216 @@
+"""Stages of a swap and whole videos for `mfs bench`: clips of the face world, swapped by the light path.
+
+A clip shows a sampled person who turns, talks and moves in front of a background; another sampled person is swapped in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from mfs_lib.deploy.benchmark import Candidate, Entry
+from mfs_lib.deploy.sessions import RUNTIME
+from mfs_lib.errors import InputError
+from mfs_lib.faces.alignment import TEMPLATE, align, fit_similarity, halved
+from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.faces.morphable.clips import Clip
+from mfs_lib.swapping.frames import ArrayFrame
+from mfs_lib.swapping.paste import crop_region, paste
+from mfs_lib.swapping.portable import DETECTOR, PortablePerson, PortableSwapper, swap_face
+from mfs_lib.swapping.tracking import FaceTracker
+from mfs_lib.swapping.video import swap_video
+
+UInt8Image = npt.NDArray[np.uint8]
+
+CLIP_SEED = 41
+SOURCE_SEED = 43
+SIZES = ((1280, 720), (1920, 1080))
+RATE = 30
+_STILLS = 6
+"""Frames of a clip that the stages are timed on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What the stages work on, made once.
+
+    Attributes:
+        bundle: folder of the light path's graphs.
+        portrait: the source, (H, W, 3) uint8.
+        swapper, person: the light path, with the source made ready.
+    """
+
+    bundle: Path
+    portrait: UInt8Image
+    swapper: PortableSwapper
+    person: PortablePerson
+
+    @classmethod
+    def load(cls, bundle: Path) -> Scene:
+        """The scene of a bundle, with a sampled source."""
+        world = MorphableWorld.load()
+        portrait = Clip(world, seed=SOURCE_SEED, frames=1, width=640, height=640).frame(0).image
+        swapper = PortableSwapper.load(bundle)
+        return cls(bundle, portrait, swapper, swapper.prepare(portrait))
+
+
+def stage_candidates(scene: Scene) -> Iterator[Candidate]:
+    """Each stage of a frame, and once the source's, on one thread."""
+    world = MorphableWorld.load()
+
+    def stage(name: str, resolution: str, run: Callable[[], Any]) -> Candidate:
+        return Candidate(name=name, runtime=RUNTIME, threads=1, resolution=resolution, run=run, kind="stage")
+
+    yield stage("new person", "640x640", lambda: scene.swapper.prepare(scene.portrait))
+    for width, height in SIZES:
+        clip = Clip(world, seed=CLIP_SEED, frames=_STILLS, width=width, height=height, rate=RATE)
+        yield from _frame_stages(scene, [frame.image for frame in clip.frames()], f"{width}x{height}", stage)
+
+
+def _frame_stages(
+    scene: Scene,
+    stills: Sequence[UInt8Image],
+    resolution: str,
+    stage: Callable[[str, str, Callable[[], Any]], Candidate],
+) -> Iterator[Candidate]:
+    """Detect, track, align, swap and paste on consecutive frames of one size."""
+    model, person = scene.bundle / DETECTOR, scene.person
+    searching, tracker = FaceTracker(model=model, every=1), FaceTracker(model=model)
+    there_and_back = itertools.cycle([*stills, *stills[-2:0:-1]])
+    first = ArrayFrame(stills[0])
+    points = FaceTracker(model=model).update(first)[0].points
+    size = person.crop_size
+    matrix = fit_similarity(points, TEMPLATE * size)
+    box = crop_region(matrix, size, first.width, first.height)
+    matrix[:, 2] += matrix[:, :2] @ np.array(box[:2], dtype=np.float64)
+    region = first.region(box)
+    crop = align(*halved(region, matrix, size, keep=1.5), size)
+    scaled, raw, mask = person.swap_crop(crop)
+    canvas = region.copy()
+
+    def put() -> None:
+        np.copyto(canvas, region)
+        paste(canvas, raw, mask, matrix, crop=scaled)
+
+    label = f" {resolution}"
+    yield stage("search" + label, resolution, lambda: searching.update(ArrayFrame(stills[0])))
+    yield stage("track" + label, resolution, lambda: tracker.update(ArrayFrame(next(there_and_back))))
+    yield stage("align" + label, resolution, lambda: align(*halved(region, matrix, size, keep=1.5), size))
+    yield stage("swap" + label, f"{size}x{size}", lambda: person.swap_crop(crop))
+    yield stage("paste" + label, resolution, put)
+    yield stage("frame" + label, resolution, lambda: swap_face(ArrayFrame(stills[0].copy()), person, points))
+
+
+def write_clip(clip: Clip, path: Path, *, progress: bool = True) -> Path:
+    """A clip as an H.264 file."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "16", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
+        for frame in tqdm(
+            clip.frames(), total=len(clip), desc=f"clip {clip.height}p", disable=not progress, leave=False
+        ):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def video_entries(scene: Scene, folder: Path, *, frames: int, rounds: int = 3, progress: bool = True) -> list[Entry]:
+    """Time for a frame of whole videos, decoding and encoding included, on two threads' worth of cores.
+
+    Raises InputError where nothing was swapped: a fast way to do nothing is no measurement.
+    """
+    world = MorphableWorld.load()
+    paths = {}
+    for width, height in SIZES:
+        clip = Clip(world, seed=CLIP_SEED, frames=frames, width=width, height=height, rate=RATE)
+        paths[width, height] = write_clip(clip, folder / f"clip_{height}.mp4", progress=progress)
+    times: dict[tuple[int, int], list[float]] = {size: [] for size in paths}
+    with _one_opencv_thread():
+        for _ in range(rounds):
+            for size, path in paths.items():
+                tracker = FaceTracker(model=scene.bundle / DETECTOR)
+                report = swap_video(scene.person, tracker, path, folder / f"swapped_{size[1]}.mp4")
+                if report.swapped < 0.9 * report.frames:
+                    raise InputError(f"only {report.swapped} of {report.frames} frames were swapped: no measurement")
+                times[size].append(1e3 * report.seconds["total"] / report.frames)
+    return [_video_entry(size, values) for size, values in times.items()]
+
+
+def _video_entry(size: tuple[int, int], values: Sequence[float]) -> Entry:
+    median, p95 = (float(np.percentile(values, q)) for q in (50, 95))
+    return Entry(
+        name=f"video {size[0]}x{size[1]}", runtime=f"{RUNTIME}, PyAV {av.__version__}", threads=2,
+        resolution=f"{size[0]}x{size[1]}", kind="end to end", median_ms=median, p95_ms=p95, rounds=len(values),
+        ratio_to_released=None,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """As `mfs video` does it: the cores are for decoder, swapper and encoder."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+_PEAK = """
+import sys
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+bare = peak()
+import cv2, numpy, onnxruntime
+cv2.setNumThreads(1)
+libraries = peak()
+from pathlib import Path
+from mfs_lib.swapping.portable import DETECTOR, PortableSwapper
+from mfs_lib.swapping.tracking import FaceTracker
+from mfs_lib.swapping.video import swap_video
+bundle, source, target, output = map(Path, sys.argv[1:])
+person = PortableSwapper.load(bundle).prepare(source, apart=True)
+report = swap_video(person, FaceTracker(model=bundle / DETECTOR), target, output)
+assert report.swapped and "torch" not in sys.modules
+print(bare, libraries, peak())
+"""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peaks of resident memory in MB: the bare interpreter, with numpy, OpenCV and ONNX Runtime imported, and swapping."""
+
+    interpreter: float
+    libraries: float
+    swapping: float
+
+    @property
+    def above_interpreter(self) -> float:
+        """What swapping takes above the bare interpreter, MB."""
+        return self.swapping - self.interpreter
+
+
+def measure_memory(scene: Scene, video: Path, folder: Path) -> Memory | None:
+    """Peak memory of a process that swaps a video by the light path; None where the system doesn't tell (not Linux)."""
+    if not Path("/proc/self/status").exists():
+        return None
+    source = folder / "source.png"
+    cv2.imwrite(str(source), scene.portrait[..., ::-1])
+    command = [sys.executable, "-c", _PEAK, str(scene.bundle), str(source), str(video), str(folder / "memory.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"the swap in a process of its own failed: {done.stderr.strip().splitlines()[-1]}")
+    return Memory(*(int(value) * 1024 / 1e6 for value in done.stdout.split()[-3:]))
