@@ -4,7 +4,7 @@ import { Camera } from "./camera.js";
 import { markedPng } from "./mark.js";
 import { canvasIsExact, photoFromVideo } from "./photo.js";
 import { Picker, element } from "./picker.js";
-import { Swapper } from "./pipeline.js";
+import { NoFace, Swapper } from "./pipeline.js";
 import { BACKENDS, Runtime, loadManifest, missing, webgpuMissing } from "./runtime.js";
 import { Stage } from "./stage.js";
 
@@ -46,7 +46,7 @@ class App {
     const reason = await webgpuMissing();
     const option = this.backend.querySelector("[value=webgpu]");
     option.disabled = reason !== null;
-    if (reason) option.textContent += `: ${reason}`;
+    if (reason) this.root.querySelector(".live-no-webgpu").textContent = `No choice here: ${reason}.`;
     this.backend.addEventListener("change", () => this.#chosen());
     await this.#chosen();
   }
@@ -73,13 +73,14 @@ class App {
     this.consent.hidden = !this.source.isOwn && !this.target.isOwn;
     this.root.querySelector(".live-cost").textContent = this.#cost();
     this.#say("");
-    if (!this.target.choice && !this.target.hasFile) return;
+    if (camera || (!this.target.choice && !this.target.hasFile)) return;
+    const value = this.target.value;
     try {
       const { photo } = await this.target.read();
-      if (!camera) this.stage.showTarget(photo);
+      if (this.target.value === value) this.stage.showTarget(photo);
       this.save.hidden = true;
     } catch (error) {
-      if (this.target.choice) this.#say(error.message, true);
+      this.#say(error.message, true);
     }
   }
 
@@ -100,8 +101,7 @@ class App {
     const bad = this.#notReady();
     if (bad) return this.#say(bad, true);
     this.#busy = true;
-    this.root.setAttribute("aria-busy", "true");
-    this.button.setAttribute("aria-disabled", "true");
+    this.#lock(true);
     try {
       const swapper = await this.#load();
       const person = await this.#person(swapper);
@@ -113,11 +113,17 @@ class App {
     } finally {
       this.#busy = false;
       this.progress.hidden = true;
-      this.root.removeAttribute("aria-busy");
-      this.button.removeAttribute("aria-disabled");
+      this.#lock(false);
       this.button.textContent = "Swap";
       this.root.querySelector(".live-cost").textContent = this.#cost();
     }
+  }
+
+  /** Choices stay as they are while something is computed; the button keeps the focus. */
+  #lock(busy) {
+    this.root.setAttribute("aria-busy", busy);
+    this.button.setAttribute("aria-disabled", busy);
+    for (const part of [this.source.fieldset, this.target.fieldset, this.backend]) part.disabled = busy;
   }
 
   /** What the reader has to do before a swap, or null. */
@@ -189,7 +195,7 @@ class App {
   /** Frame after frame from the camera until the button is pressed again. */
   async #runLive(swapper, person) {
     this.live = true;
-    this.button.removeAttribute("aria-disabled");
+    this.button.setAttribute("aria-disabled", false);
     this.button.textContent = "Stop";
     this.#say("Swapping frame after frame. Press the button again to stop.");
     const rate = this.root.querySelector(".live-rate");
@@ -201,7 +207,8 @@ class App {
         this.stage.showSwap(photo, swapped.photo);
         this.stage.showTimes({}, swapped.milliseconds);
       } catch (error) {
-        this.stage.showTarget(photo); // nobody there in this frame
+        if (!(error instanceof NoFace)) throw error;
+        this.stage.showTarget(photo);
       }
       await new Promise(requestAnimationFrame);
       smooth = 0.8 * (smooth || performance.now() - start) + 0.2 * (performance.now() - start);

@@ -32,6 +32,7 @@ export class Camera {
     } catch (error) {
       throw new Error(REASONS[error.name] ?? `The camera could not be started (${error.name}).`, { cause: error });
     }
+    this.#stream.getVideoTracks()[0].addEventListener("ended", () => this.stop());
     this.video.srcObject = this.#stream;
     await this.video.play();
   }

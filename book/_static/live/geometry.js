@@ -33,11 +33,10 @@ export const scaleOf = ([a, b, , d, e]) => Math.sqrt(Math.abs(a * e - b * d));
 
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+const ROUNDER = 1.5 * 2 ** 52; // added to a smaller number, leaves no binary places for fractions
+
 /** Round half to even, as OpenCV and NumPy do. */
-export function roundEven(value) {
-  const down = Math.floor(value), rest = value - down;
-  return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
-}
+export const roundEven = (value) => value + ROUNDER - ROUNDER;
 
 export const wholeOf = (photo) => ({ left: 0, top: 0, right: photo.width, bottom: photo.height });
 
@@ -65,9 +64,10 @@ export function align(photo, matrix, size, box = wholeOf(photo)) {
   const sums = new Float32Array(size * size * 3);
   for (let y = 0; y < count; y++) {
     const row = Math.floor(y / factor) * size;
+    const u = back[1] * y + back[2], v = back[4] * y + back[5];
     for (let x = 0; x < count; x++) {
-      const u = back[0] * x + back[1] * y + back[2], v = back[3] * x + back[4] * y + back[5];
-      addSample(photo, box, u, v, sums, (row + Math.floor(x / factor)) * 3);
+      const at = factor === 1 ? row + x : row + Math.floor(x / factor);
+      addSample(photo, box, back[0] * x + u, back[3] * x + v, sums, at * 3);
     }
   }
   const share = 1 / (factor * factor);
@@ -78,11 +78,11 @@ export function align(photo, matrix, size, box = wholeOf(photo)) {
 }
 
 /** Add one bilinear sample, rounded to a grey level, to three sums. */
-function addSample({ width, data }, box, u, v, sums, at) {
+function addSample({ width, data }, { left, top, right, bottom }, u, v, sums, at) {
   const x = Math.floor(u), y = Math.floor(v), fx = u - x, fy = v - y;
-  const x0 = clamp(x, box.left, box.right - 1), x1 = clamp(x + 1, box.left, box.right - 1);
-  const y0 = clamp(y, box.top, box.bottom - 1) * width, y1 = clamp(y + 1, box.top, box.bottom - 1) * width;
-  const [a, b, c, d] = [(y0 + x0) * 4, (y0 + x1) * 4, (y1 + x0) * 4, (y1 + x1) * 4];
+  const x0 = x < left ? left : x >= right ? right - 1 : x, x1 = x + 1 < left ? left : x + 1 >= right ? right - 1 : x + 1;
+  const y0 = y < top ? top : y >= bottom ? bottom - 1 : y, y1 = y + 1 < top ? top : y + 1 >= bottom ? bottom - 1 : y + 1;
+  const a = (y0 * width + x0) * 4, b = (y0 * width + x1) * 4, c = (y1 * width + x0) * 4, d = (y1 * width + x1) * 4;
   for (let k = 0; k < 3; k++) {
     const upper = data[a + k] + (data[b + k] - data[a + k]) * fx;
     const lower = data[c + k] + (data[d + k] - data[c + k]) * fx;

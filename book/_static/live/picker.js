@@ -11,6 +11,7 @@ export function element(name, properties = {}, ...children) {
 
 export class Picker {
   #own = null;
+  #kept = new Map();
 
   /** `choices` are {name, label, picture} of the manifest; `onChange` is called after every change. */
   constructor(fieldset, choices, { onChange, onError }) {
@@ -24,6 +25,8 @@ export class Picker {
     this.ownCard = fieldset.querySelector(".live-own");
     choices.forEach((choice, index) => this.cards.insertBefore(this.#card(choice, index === 0), this.ownCard));
     fieldset.addEventListener("change", (event) => (event.target === this.file ? this.#readFiles(this.file.files) : this.#changed()));
+    // The mouse wants the file dialog at once; who comes by the arrow keys may be on the way to another card.
+    this.ownCard.addEventListener("click", ({ target, detail }) => target.type === "radio" && detail > 0 && this.file.click());
     this.#acceptDrops();
   }
 
@@ -46,7 +49,11 @@ export class Picker {
 
   /** The chosen picture, {photo, note}; throws where it is the reader's own and there is none yet. */
   async read() {
-    if (this.choice) return photoFromAddress(modelAddress(this.choice.picture.file));
+    if (this.choice) {
+      const address = modelAddress(this.choice.picture.file);
+      if (!this.#kept.has(address)) this.#kept.set(address, await photoFromAddress(address));
+      return this.#kept.get(address);
+    }
     if (!this.#own) throw new Error("Choose a picture file first, or one of the people shown.");
     return this.#own;
   }
@@ -58,7 +65,6 @@ export class Picker {
   }
 
   #changed() {
-    if (this.value === "own" && !this.#own) this.file.focus();
     this.onChange(this);
   }
 
