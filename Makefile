@@ -6,6 +6,7 @@ PY      := $(VENV)/bin/python
 UV      := $(shell command -v uv 2>/dev/null)
 HTML    := _build/$(PROFILE)/_build/html
 VENDOR  := book/_static/vendor/.ok
+LIVE    := book/_static/live/models/manifest.json
 READY   := $(VENV)/.package
 ASSETS  := $(VENV)/.assets
 
@@ -56,12 +57,16 @@ $(VENDOR): tools/vendor.json tools/vendor.py $(VENV)/.npm
 	$(PY) tools/vendor.py
 	@touch $@
 
+# The networks that the page live_swap runs in the browser, from those of the package.
+$(LIVE): $(wildcard mfs_lib/deploy/browser*.py) mfs_lib/weights/shipped/student_128.safetensors $(READY) $(ASSETS)
+	$(PY) -m mfs_lib.deploy.browser $(@D)
+
 install: $(READY)  ## install everything into .venv
 
 assets: $(ASSETS)  ## fetch the models that the book and the tests use
 
 # --- work -------------------------------------------------------------------------------------------------------------
-book: $(READY) $(ASSETS) $(VENDOR)  ## run every notebook (PROFILE) and build the book
+book: $(READY) $(ASSETS) $(VENDOR) $(LIVE)  ## run every notebook (PROFILE) and build the book
 	@$(MAKE) --no-print-directory pages
 	@echo "The book is in $(HTML). Read it with: make serve PROFILE=$(PROFILE)"
 
@@ -74,7 +79,7 @@ serve:  ## open the built book on this machine
 	@test -f $(HTML)/index.html || { echo "There is no book yet: make book PROFILE=$(PROFILE)"; exit 1; }
 	$(PY) -m http.server --bind 127.0.0.1 --directory $(HTML) 8000
 
-test: $(READY) $(ASSETS) $(VENDOR)  ## run every test, the book in the smoke profile among them
+test: $(READY) $(ASSETS) $(VENDOR) $(LIVE)  ## run every test, the book in the smoke profile among them
 	$(PY) -m pytest $(ARGS)
 
 lint: $(READY)  ## style, formatting, docstrings, direction of imports
@@ -117,7 +122,7 @@ lock:  ## pin the requirements anew (needs uv)
 	$(COMPILE) requirements-node.in -o requirements-node.lock $(HASHED)
 
 clean:  ## remove what was built, keep the environment
-	rm -rf _build build book/executed book/_static/vendor
+	rm -rf _build build book/executed book/_static/vendor book/_static/live/models
 
 distclean: clean  ## remove the environment as well
 	rm -rf $(VENV) mfs_lib.egg-info

@@ -19,10 +19,25 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smoke_book() -> Path:
-    """The book built in the smoke profile by the Makefile's own steps; returns its folder of HTML pages."""
+def live_models() -> Path:
+    """The folder with the networks and pictures of the page that swaps in the browser, as the Makefile made it."""
+    folder = ROOT / "book/_static/live/models"
+    if not (folder / "manifest.json").exists():
+        pytest.fail("The networks of the page live_swap are missing: run the tests by `make test`, which makes them.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser_files(live_models: Path) -> Path:
+    """The folder of static files that the pages load, complete."""
     if not (ROOT / "book/_static/vendor/.ok").exists():
         pytest.fail("The book's browser files are missing: run the tests by `make test`, which fetches them.")
+    return live_models.parent.parent
+
+
+@pytest.fixture(scope="session")
+def smoke_book(browser_files: Path) -> Path:
+    """The book built in the smoke profile by the Makefile's own steps; returns its folder of HTML pages."""
     command = ["make", "pages", "PROFILE=smoke", f"VENV={sys.prefix}"]
     # Make passes its own flags and variables on to what it starts; this is a run of its own.
     environment = {

@@ -25,7 +25,9 @@ def manifest() -> dict[str, Any]:
     """What `mfs_lib.deploy.browser` wrote about the page's networks and pictures."""
     path = STATIC / "live" / "models" / "manifest.json"
     if not path.is_file() or not all((RUNTIME / name).is_file() for name in BINARIES.values()):
-        raise ConfigError("the networks or the runtime of the page live_swap are missing: build the book by `make book`")
+        raise ConfigError(
+            "the networks or the runtime of the page live_swap are missing: build the book by `make book`"
+        )
     return dict(json.loads(path.read_text("utf-8")))
 
 

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +30,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from mfs_lib import __version__
-from mfs_lib.deploy.browser_graphs import export_pair, person_names, person_tensors, specialised
+from mfs_lib.deploy.browser_graphs import export_pair, person_names, specialised
 from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, picture, portraits
 from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantised
 from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, arcface_matrix, arcface_view
@@ -75,6 +73,7 @@ def _write_all(folder: Path) -> dict[str, Any]:
     }
     files = {name: _write_graph(folder, name, graph) for name, graph in graphs.items()}
     files["source"]["float_bytes"] = source.ByteSize()
+    files["detector"]["only_processor"] = True
     download = sum(entry["bytes"] for entry in files.values())
     if download > DOWNLOAD_LIMIT:
         raise RuntimeError(f"the page's full path takes {download} bytes, more than {DOWNLOAD_LIMIT}: coarser steps")
@@ -88,7 +87,11 @@ def _write_all(folder: Path) -> dict[str, Any]:
         picture_file = _write_picture(folder, f"person_{person.name}", portrait)
         people.append({"name": person.name, "label": person.label, "graph": entry, "portrait": picture_file})
     pictures = [
-        {"name": one.name, "label": one.label, "picture": _write_picture(folder, f"picture_{one.name}", picture(world, one).image)}
+        {
+            "name": one.name,
+            "label": one.label,
+            "picture": _write_picture(folder, f"picture_{one.name}", picture(world, one).image),
+        }
         for one in PICTURES
     ]
     return {
@@ -134,7 +137,9 @@ def _write_picture(folder: Path, name: str, image: Tensor) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page's files and say how large they are."""
-    parser = argparse.ArgumentParser(prog="python -m mfs_lib.deploy.browser", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m mfs_lib.deploy.browser", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("folder", type=Path, help="where to put them; replaced whole")
     folder: Path = parser.parse_args(arguments).folder
     manifest = write_browser_files(folder)

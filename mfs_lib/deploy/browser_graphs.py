@@ -1,10 +1,10 @@
 """The ONNX graphs that a page runs: one for whom the face is of, one for the frame.
 
-| graph       | inputs                                   | outputs                                            | runs            |
-|-------------|------------------------------------------|----------------------------------------------------|-----------------|
-| source      | `face` (1,3,112,112) RGB in [0,1]        | the weights of the frame network that the person decides | once a person |
-| frame       | `target` (1,3,S,S) RGB in [0,1], weights | `raw` (1,3,S,S), `mask` (1,1,S,S), both in [0,1]   | on every frame  |
-| specialised | `target`                                 | the same                                           | on every frame  |
+| graph       | inputs                                   | outputs                                          | runs           |
+|-------------|------------------------------------------|--------------------------------------------------|----------------|
+| source      | `face` (1,3,112,112) RGB in [0,1]        | the person's weights of the frame network        | once a person  |
+| frame       | `target` (1,3,S,S) RGB in [0,1], weights | `raw` (1,3,S,S), `mask` (1,1,S,S), both in [0,1] | on every frame |
+| specialised | `target`                                 | the same                                         | on every frame |
 
 `face` is the ArcFace view of the aligned source crop. Weights go from the source graph to the frame graph by name; a
 specialised graph is the frame graph with one person's weights written in, so that both compute the same.

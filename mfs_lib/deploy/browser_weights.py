@@ -57,9 +57,7 @@ def quantised(
         name = tensor.name
         kept.append(onnx.numpy_helper.from_array(values, f"{name}.integers"))
         kept.append(onnx.numpy_helper.from_array(steps, f"{name}.steps"))
-        nodes.append(
-            onnx.helper.make_node("DequantizeLinear", [f"{name}.integers", f"{name}.steps"], [name], axis=0)
-        )
+        nodes.append(onnx.helper.make_node("DequantizeLinear", [f"{name}.integers", f"{name}.steps"], [name], axis=0))
     del small.graph.initializer[:]
     small.graph.initializer.extend(kept)
     nodes.extend(small.graph.node)

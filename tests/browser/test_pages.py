@@ -5,80 +5,14 @@ Skipped, with a message, where no Chromium is installed.
 
 from __future__ import annotations
 
-import functools
-import http.server
-import shutil
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
-#: No sandbox inside containers; nothing that Chromium would ask its makers in the background.
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+from tests.browser.visit import Visit
+
 UNDESCRIBED = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
 BROKEN = "[...document.images].filter(image => image.complete && !image.naturalWidth).map(image => image.src)"
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@dataclass
-class Visit:
-    """One page opened in the browser, and what it did there."""
-
-    page: Page
-    base: str
-    outside: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, address: str) -> None:
-        """Listen, then load `address` (below the book's root) and wait until it asks for nothing more."""
-        self.page.on("request", lambda request: self._leaves(request.url))
-        self.page.on(
-            "response", lambda answer: answer.status >= 400 and self.errors.append(f"{answer.status} {answer.url}")
-        )
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(f"{self.base}/{address}", wait_until="networkidle")
-
-    def _leaves(self, url: str) -> None:
-        if not url.startswith((self.base, "data:", "blob:")):
-            self.outside.append(url)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine: the pages weren't checked in a browser")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
-def served(smoke_book: Path) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=str(smoke_book))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def visit(browser: Browser, served: str) -> Iterator[Visit]:
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    yield Visit(page, served)
-    page.close()
 
 
 def test_every_page_is_clean(browser: Browser, served: str, smoke_book: Path) -> None:
@@ -133,3 +67,12 @@ def test_search_finds_a_chapter(visit: Visit) -> None:
     visit.open("search.html?q=palette")
     visit.page.locator("#search-results li").first.wait_for(timeout=20_000)
     assert visit.errors == []
+
+
+def test_a_face_is_swapped_in_the_page(visit: Visit) -> None:
+    """One press of the button in the real book; `test_live_swap.py` looks closer, in a small one."""
+    visit.open("book/live_swap.html")
+    visit.page.locator(".live-swap-button").press("Enter")
+    visit.page.locator("[role=status]", has_text="Swapped in").wait_for(timeout=60_000)
+    assert visit.errors == []
+    assert visit.outside == []

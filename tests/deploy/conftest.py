@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mfs_lib.deploy.browser_graphs import export_pair
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, StaticSwapper
+from mfs_lib.swapping import Swapper
 from tests.networks.conftest import SMALL, random_identities, randomise_norms
 
 SHAPES: dict[str, dict[str, object]] = {
@@ -50,3 +53,15 @@ def picture(*, size: int = 64, batch: int = 1) -> Tensor:
 def static() -> StaticSwapper:
     """One person's network of the release's shape."""
     return lively_static()
+
+
+@pytest.fixture(scope="session")
+def swapper() -> Swapper:
+    """The shipped student with its recogniser."""
+    return Swapper.load()
+
+
+@pytest.fixture(scope="session")
+def graphs(swapper: Swapper) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Its source graph and frame graph, made once."""
+    return export_pair(swapper.identity, swapper.student, swapper.crop_size)

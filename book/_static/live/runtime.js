@@ -107,7 +107,9 @@ export class Runtime {
     if (this.has(entry)) return;
     const bytes = await unpack(await fetchBytes(modelAddress(entry.file), onProgress));
     await check(bytes, entry);
-    const options = { executionProviders: BACKENDS[this.backend].providers, graphOptimizationLevel: "all" };
+    // The detector is small and sees pictures of ever new sizes, for each of which a graphics card would compile anew.
+    const providers = entry.only_processor ? ["wasm"] : BACKENDS[this.backend].providers;
+    const options = { executionProviders: providers, graphOptimizationLevel: "all" };
     this.#sessions.set(entry.file, await this.#ort.InferenceSession.create(bytes, options));
   }
 

@@ -1,0 +1,110 @@
+"""What coarse weights cost, and that packing loses nothing else."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantise, quantised
+from mfs_lib.errors import AssetError
+from mfs_lib.faces.alignment import arcface_view
+from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.weights.registry import fetch
+
+Graphs = tuple[onnx.ModelProto, onnx.ModelProto]
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def _normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+class TestQuantise:
+    def test_error_is_that_of_an_even_step(self) -> None:
+        weight = _normal(8, 4000) * np.arange(1, 9, dtype=np.float32)[:, None]
+        integers, steps = quantise(weight, 10.0)
+        assert integers.dtype == np.int8 and integers.shape == weight.shape
+        np.testing.assert_allclose(steps, np.arange(1, 9) / 10, rtol=0.05)
+        error = weight - integers * steps[:, None]
+        assert (np.abs(error) <= steps[:, None] * 0.5001).all()
+        np.testing.assert_allclose(error.std(axis=1), steps / 12**0.5, rtol=0.05)
+
+    def test_outliers_are_kept(self) -> None:
+        weight = _normal(1, 4000)
+        weight[0, 7] = 50.0
+        integers, steps = quantise(weight, 40.0)
+        assert integers[0, 7] * steps[0] == pytest.approx(50.0)
+
+    def test_silent_channel(self) -> None:
+        integers, steps = quantise(np.zeros((2, 5), np.float32))
+        assert not integers.any() and (steps > 0).all()
+
+
+@torch.no_grad()
+def test_coarse_weights_swap_as_fine_ones_do(graphs: Graphs) -> None:
+    """On eight sampled pairs: the swap's own change is thirty times what the coarse weights change of it."""
+    image = MorphableWorld.load().sample(16, torch.Generator().manual_seed(77)).image
+    views, targets = arcface_view(image[:8]).numpy(), image[8:].numpy()
+    frame = _session(graphs[1])
+    results = []
+    for source in (_session(graphs[0]), _session(quantised(graphs[0]))):
+        names = [output.name for output in source.get_outputs()]
+        made = []
+        for view, target in zip(views, targets, strict=True):
+            weights = dict(zip(names, source.run(None, {"face": view[None]}), strict=True))
+            raw, mask = frame.run(["raw", "mask"], {"target": target[None], **weights})
+            made.append(raw * mask + (1 - mask) * target)
+        results.append(np.concatenate(made))
+    exact, coarse = results
+    change = np.abs(exact - targets).mean()
+    error = np.abs(coarse - exact)
+    assert change * 255 > 2
+    assert error.mean() < change / 20
+    assert np.quantile(error, 0.99) * 255 < 3
+
+
+def test_quantised_graph_is_small_and_the_original_untouched(graphs: Graphs) -> None:
+    before = graphs[0].SerializeToString(deterministic=True)
+    small = quantised(graphs[0])
+    onnx.checker.check_model(small)
+    assert small.ByteSize() < 0.27 * len(before)
+    assert graphs[0].SerializeToString(deterministic=True) == before
+
+
+def test_half_precision_is_only_a_way_of_storing(graphs: Graphs) -> None:
+    half = half_stored(graphs[1])
+    assert half.ByteSize() < 0.65 * graphs[1].ByteSize()
+    rng = np.random.default_rng(0)
+    feeds = {
+        entry.name: rng.normal(size=[d.dim_value for d in entry.type.tensor_type.shape.dim], scale=0.1).astype(
+            np.float32
+        )
+        for entry in graphs[1].graph.input
+    }
+    for exact, stored in zip(_session(graphs[1]).run(None, feeds), _session(half).run(None, feeds), strict=True):
+        np.testing.assert_allclose(stored, exact, atol=5e-3)
+
+
+class TestPlainDetector:
+    def test_any_size_gives_that_many_places(self) -> None:
+        session = _session(plain_detector(onnx.load(str(fetch("yunet")))))
+        outputs = session.run(["cls_8", "kps_32"], {"input": np.zeros((1, 3, 96, 160), np.float32)})
+        assert [part.shape for part in outputs] == [(1, 12 * 20, 1), (1, 3 * 5, 10)]
+
+    def test_other_graphs_are_refused(self, graphs: Graphs) -> None:
+        with pytest.raises(AssetError, match="YuNet"):
+            plain_detector(graphs[1])
+
+
+def test_packing_is_gzip_and_repeatable() -> None:
+    content = b"weights" * 1000 + bytes(_normal(1000))
+    assert gzip.decompress(packed(content)) == content
+    assert packed(content) == packed(content)
