@@ -32,7 +32,7 @@ def manifest() -> dict[str, Any]:
 
 
 def live_sizes() -> dict[str, str]:
-    """Sizes of what the page downloads, as its text says them."""
+    """Sizes of what the page downloads and what they cost in quality, as its text says them."""
     found = manifest()
     graphs = found["graphs"]
     person = max(entry["graph"]["bytes"] for entry in found["people"])
@@ -44,7 +44,13 @@ def live_sizes() -> dict[str, str]:
         "live_wasm": (RUNTIME / BINARIES["wasm"]).stat().st_size,
         "live_webgpu": (RUNTIME / BINARIES["webgpu"]).stat().st_size,
     }
-    return {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()} | {"live_crop": str(found["crop_size"])}
+    cost = found["coarse_weights"]
+    return {name: f"{size / 1e6:.1f} MB" for name, size in sizes.items()} | {
+        "live_crop": str(found["crop_size"]),
+        "live_pairs": str(cost["pairs"]),
+        "live_change": f"{cost['change']:.1f}",
+        "live_difference": f"{cost['difference']:.2f}",
+    }
 
 
 class LiveSwap(SphinxDirective):

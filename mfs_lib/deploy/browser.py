@@ -8,7 +8,8 @@
 | person_NAME.onnx.gz, .png  | the frame graph of one sampled person, and their portrait                         |
 | picture_NAME.png           | a sampled picture to swap on                                                      |
 
-The graphs are described in `browser_graphs`, how they are made small in `browser_weights`.
+The graphs are described in `browser_graphs`, how they are made small in `browser_weights`, what
+that costs is measured by `browser_quality`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from torch import Tensor
 from mfs_lib import __version__
 from mfs_lib.deploy.browser_graphs import export_pair, person_names, specialised
 from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, picture, portraits
+from mfs_lib.deploy.browser_quality import coarse_cost
 from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantised
 from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, arcface_matrix, arcface_view
 from mfs_lib.faces.morphable import MorphableWorld
@@ -78,6 +81,7 @@ def _write_all(folder: Path) -> dict[str, Any]:
     if download > DOWNLOAD_LIMIT:
         raise RuntimeError(f"the page's full path takes {download} bytes, more than {DOWNLOAD_LIMIT}: coarser steps")
     world = MorphableWorld.load()
+    cost = coarse_cost(source, graphs["source"], frame, world)
     people = []
     for person in PEOPLE:
         crop, portrait = portraits(world, person, crop_size=student.crop_size)
@@ -102,6 +106,7 @@ def _write_all(folder: Path) -> dict[str, Any]:
         "identity_size": ARCFACE_SIZE,
         "identity_matrix": arcface_matrix(student.crop_size).tolist(),
         "full_path_bytes": download,
+        "coarse_weights": asdict(cost),
         "graphs": files,
         "people": people,
         "pictures": pictures,

@@ -179,8 +179,9 @@ class App {
       const person = await swapper.prepare(own.photo);
       if (own.note) person.notes.unshift(own.note);
       this.#prepared = { own, backend: swapper.runtime.backend, person };
+      return person;
     }
-    return this.#prepared.person;
+    return { ...this.#prepared.person, milliseconds: {} }; // known already: nothing was spent on it this time
   }
 
   async #runOnce(swapper, person) {

@@ -93,39 +93,39 @@ function addSample({ width, data }, { left, top, right, bottom }, u, v, sums, at
 /** A photo shrunk by averaging what falls on each pixel (OpenCV's INTER_AREA). */
 export function shrink(photo, width, height) {
   const columns = shares(photo.width, width), rows = shares(photo.height, height);
-  const narrow = new Float32Array(photo.height * width * 3);
-  for (let y = 0; y < photo.height; y++) {
-    columns.forEach((column, x) => {
-      const at = (y * width + x) * 3;
-      for (const [index, share] of column) {
-        const from = (y * photo.width + index) * 4;
-        for (let k = 0; k < 3; k++) narrow[at + k] += photo.data[from + k] * share;
-      }
-    });
-  }
   const data = new Uint8ClampedArray(width * height * 4).fill(255);
-  const sum = new Float32Array(width * 3);
-  rows.forEach((row, y) => {
-    sum.fill(0);
-    for (const [index, share] of row) {
-      const from = index * width * 3;
-      for (let i = 0; i < sum.length; i++) sum[i] += narrow[from + i] * share;
+  const line = new Float32Array(photo.width * 3); // the photo's rows that fall on one new row, averaged
+  for (let y = 0; y < height; y++) {
+    line.fill(0);
+    for (let j = rows.start[y]; j < rows.start[y + 1]; j++) {
+      const share = rows.share[j], from = rows.index[j] * photo.width * 4;
+      for (let x = 0; x < photo.width; x++) {
+        for (let k = 0; k < 3; k++) line[3 * x + k] += photo.data[from + 4 * x + k] * share;
+      }
     }
-    for (let i = 0; i < sum.length; i++) data[(y * width + Math.floor(i / 3)) * 4 + (i % 3)] = sum[i];
-  });
+    for (let x = 0; x < width; x++) {
+      for (let k = 0; k < 3; k++) {
+        let sum = 0;
+        for (let i = columns.start[x]; i < columns.start[x + 1]; i++) sum += line[3 * columns.index[i] + k] * columns.share[i];
+        data[(y * width + x) * 4 + k] = sum;
+      }
+    }
+  }
   return { width, height, data };
 }
 
-/** For each of `count` new pixels, the old ones that it covers with their shares, which add up to 1. */
+/** New pixel i covers the old ones `index[start[i]]` to `index[start[i + 1] - 1]`, with shares that add up to 1. */
 function shares(length, count) {
-  const step = length / count;
-  return Array.from({ length: count }, (_, i) => {
-    const [start, end] = [i * step, Math.min((i + 1) * step, length)], found = [];
-    for (let j = Math.floor(start); j < Math.min(length, Math.ceil(end - 1e-9)); j++) {
-      found.push([j, (Math.min(end, j + 1) - Math.max(start, j)) / (end - start)]);
+  const step = length / count, start = [0], index = [], share = [];
+  for (let i = 0; i < count; i++) {
+    const low = i * step, high = Math.min((i + 1) * step, length);
+    for (let j = Math.floor(low); j < Math.min(length, Math.ceil(high - 1e-9)); j++) {
+      index.push(j);
+      share.push((Math.min(high, j + 1) - Math.max(low, j)) / (high - low));
     }
-    return found;
-  });
+    start.push(index.length);
+  }
+  return { start: Int32Array.from(start), index: Int32Array.from(index), share: Float32Array.from(share) };
 }
 
 /** RGB triples of a square crop, times `gain`, as the planes that a network reads. */
