@@ -25,3 +25,11 @@ class AssetError(MfsError):
 
 class ConfigError(InputError):
     """An experiment, profile or network configuration is not valid."""
+
+
+class RuntimeMissingError(MfsError):
+    """An optional runtime isn't installed, or isn't made for this machine."""
+
+
+class ParityError(MfsError):
+    """A network and its copy in another format don't compute the same."""

@@ -18,6 +18,7 @@ from mfs_lib import __version__
 from mfs_lib.cli.bench import add_bench
 from mfs_lib.cli.complexity import add_complexity
 from mfs_lib.cli.evaluate import add_evaluate
+from mfs_lib.cli.export import add_export
 from mfs_lib.cli.results import add_results
 from mfs_lib.cli.swap import add_swap
 from mfs_lib.cli.video import add_video
@@ -34,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results, add_bench):
+    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results, add_export, add_bench):
         _add_common(add(commands))
     return parser
 

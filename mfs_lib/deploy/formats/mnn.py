@@ -1,0 +1,106 @@
+"""MNN (.mnn): phones, converted from ONNX.
+
+We call the converter's compiled module. The package's Python commands (`mnnconvert` and all of `MNN.tools`) must not be
+used: on import they install another package with whatever `pip` is found first, and they report each use, with the
+machine's number, to a server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from mfs_lib.deploy.formats.base import (
+    HALF_TOLERANCE,
+    TOLERANCE,
+    FloatArray,
+    Format,
+    Frame,
+    Runner,
+    check_target,
+    named,
+    need,
+    staged,
+)
+from mfs_lib.deploy.formats.onnx import model_of
+from mfs_lib.deploy.onnx import save_model
+from mfs_lib.errors import AssetError, ConfigError
+
+PACKAGE = "MNN==3.6.1"
+_OUTPUTS = ("raw", "mask", "result")
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing from compiled code to the terminal; what it wrote is shown by nobody."""
+    sys.stdout.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as sink:
+        try:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            for number, descriptor in enumerate(saved, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+
+
+def export(frame: Frame, path: Path, *, half: bool = False) -> None:
+    """Write one file; with `half` its weights in float16. Its "bizCode" holds the note."""
+    need("MNN", PACKAGE)
+    converter = need("_tools", PACKAGE)
+    with staged(path) as folder:
+        source, made = folder / ".work" / "source.onnx", folder / path.name
+        save_model(model_of(frame), source)
+        words = ["mnnconvert", "-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(made)]
+        words += ["--bizCode", frame.notes.get("note", "mfs_lib")]
+        with _silent():
+            converter.mnnconvert([*words, "--fp16"] if half else words)
+        if not made.exists():
+            raise ConfigError("MNN's converter can't convert this network: try the layout 'folded'")
+
+
+def load(path: Path, threads: int) -> Runner:
+    """Open a file in MNN, on the CPU, in float32. Raises AssetError for what it can't run."""
+    mnn = need("MNN", PACKAGE)
+    settings = {"backend": "CPU", "precision": "high", "numThread": threads}
+    if not path.is_file():
+        raise AssetError(f"{path} is missing: export it again")
+    with _silent():
+        manager = mnn.nn.create_runtime_manager((settings,))
+        module = mnn.nn.load_module_from_file(str(path), [], [], runtime_manager=manager)
+    names = module.get_info()["outputNames"] if module else []
+    if not names or set(names) - set(_OUTPUTS):
+        raise AssetError(f"{path} can't be run by MNN: export it again")
+
+    def run(target: FloatArray) -> dict[str, FloatArray]:
+        data = check_target(target)
+        variable = mnn.expr.placeholder(list(data.shape), mnn.expr.NCHW)
+        variable.write(data)
+        values = [mnn.expr.convert(value, mnn.expr.NCHW).read() for value in module.forward([variable])]
+        return named(names, values, target.shape[-1])
+
+    return run
+
+
+def _format(name: str, title: str, *, half: bool) -> Format:
+    return Format(
+        name=name,
+        title=title,
+        suffix=".mnn",
+        export=partial(export, half=half),
+        load=load,
+        packages=(PACKAGE,),
+        modules=("MNN",),
+        layouts=("packed", "folded", "released"),
+        tolerance=HALF_TOLERANCE if half else TOLERANCE,
+    )
+
+
+FORMATS = (_format("mnn", "MNN", half=False), _format("mnn-fp16", "MNN, weights in float16", half=True))
