@@ -35,7 +35,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mfs {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_swap, add_video, add_fetch, add_convert, add_complexity, add_evaluate, add_results, add_export, add_bench):
+    for add in (
+        add_swap,
+        add_video,
+        add_fetch,
+        add_convert,
+        add_complexity,
+        add_evaluate,
+        add_results,
+        add_export,
+        add_bench,
+    ):
         _add_common(add(commands))
     return parser
 
