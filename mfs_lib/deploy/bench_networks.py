@@ -7,6 +7,8 @@ the release's layers hold those of a trained student, so that the difference to 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mfs_lib.deploy.benchmark import Candidate
+from mfs_lib.deploy.formats import FORMATS, frame_of
 from mfs_lib.deploy.frame import OUTPUTS, Layout, Output, person_weights
 from mfs_lib.deploy.onnx import export_model, frame_model, person_model
 from mfs_lib.deploy.quantise import Bits, quantised
@@ -70,6 +73,7 @@ def our_networks(static: StaticSwapper, target: Tensor, threads: int, *, suffix:
         run = _session(model, inputs, threads)
         yield Candidate(
             name=name + suffix, runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run, mac=mac,
+            baseline="released" + suffix,
             max_difference=float(np.abs(run()["result"] - reference).max()),
         )  # fmt: skip
 
@@ -126,7 +130,7 @@ def student_networks(static: StaticSwapper, target: Tensor, threads: int, *, suf
             person_model(static, size=size, layout=layout, outputs=OUTPUTS), {"target": target.numpy()}, threads
         )
         yield Candidate(
-            name=f"student {layout}{suffix}", runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run,
+            name=f"student {layout}{suffix}", baseline=f"student released{suffix}", runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run,
             max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
         )  # fmt: skip
 
@@ -143,6 +147,27 @@ def quantised_students(
     for bits in kinds:
         run = _session(quantised(model, bits, faces=calibration), {"target": target.numpy()}, 1)
         yield Candidate(
-            name=f"student packed, {bits}", runtime=RUNTIME, threads=1, resolution=f"{size}x{size}", run=run,
+            name=f"student packed, {bits}", baseline="student released", runtime=RUNTIME, threads=1, resolution=f"{size}x{size}", run=run,
             max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
         )  # fmt: skip
+
+
+def runtime_networks(static: StaticSwapper, target: Tensor, folder: Path) -> Iterator[Candidate]:
+    """The release's network in every other runtime that is installed: as released, and in the layout that suits it."""
+    size = target.shape[-1]
+    with torch.no_grad():
+        reference = static(target).result.numpy()
+    for form in FORMATS.values():
+        if form.name.startswith("onnx") or not form.installed() or form.obstacle:
+            continue
+        version = " ".join(f"{name} {number}" for name, number in form.versions().items())
+        for layout in dict.fromkeys(("released", form.layouts[0])):
+            path = folder / f"{form.name.replace('-', '_')}_{layout}{form.suffix}"
+            form.export(frame_of(static, size=size, layout=layout, outputs=OUTPUTS), path)
+            run = form.load(path, 1)
+            given = target.numpy()
+            yield Candidate(
+                name=f"{layout}, {form.name}", baseline=f"released, {form.name}", runtime=version, threads=1,
+                resolution=f"{size}x{size}", run=partial(run, given), mac=count_macs(static, target),
+                max_difference=float(np.abs(run(given)["result"] - reference).max()),
+            )  # fmt: skip

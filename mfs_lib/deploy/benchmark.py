@@ -36,6 +36,7 @@ class Candidate:
         kind: "network", "stage" or "end to end".
         max_difference: largest absolute difference of its result to the reference's in [0, 1], where there is one.
         mac: multiply-accumulates of one run, where counted.
+        baseline: name of the candidate with the released layout in the same runtime, on as many threads, at the same size.
     """
 
     name: str
@@ -46,11 +47,15 @@ class Candidate:
     kind: str = "network"
     max_difference: float | None = None
     mac: int | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A candidate's times in milliseconds over `rounds` runs; the other fields are the candidate's."""
+    """A candidate's times in milliseconds over `rounds` runs; the other fields are the candidate's.
+
+    `ratio_to_released` compares with the entry "released", `ratio_to_baseline` with the candidate's own baseline.
+    """
 
     name: str
     runtime: str
@@ -63,6 +68,8 @@ class Entry:
     ratio_to_released: float | None
     max_difference: float | None = None
     mac: int | None = None
+    baseline: str | None = None
+    ratio_to_baseline: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -108,16 +115,18 @@ def _entry(candidate: Candidate, seconds: Sequence[float]) -> Entry:
     return Entry(
         name=candidate.name, runtime=candidate.runtime, threads=candidate.threads, resolution=candidate.resolution,
         kind=candidate.kind, median_ms=median, p95_ms=p95, rounds=len(seconds), ratio_to_released=None,
-        max_difference=candidate.max_difference, mac=candidate.mac,
+        max_difference=candidate.max_difference, mac=candidate.mac, baseline=candidate.baseline,
     )  # fmt: skip
 
 
 def with_ratios(entries: Sequence[Entry]) -> list[Entry]:
-    """The same entries, those of networks with their ratio to the released one's median, if that is among them."""
-    reference = next((entry.median_ms for entry in entries if entry.name == RELEASED), None)
+    """The same entries with their ratios, as far as what they are compared with is among them."""
+    medians = {entry.name: entry.median_ms for entry in entries}
+
+    def ratio(entry: Entry, name: str | None) -> float | None:
+        return medians[name] / entry.median_ms if name in medians and entry.kind == "network" else None
+
     return [
-        replace(entry, ratio_to_released=reference / entry.median_ms)
-        if reference is not None and entry.kind == "network"
-        else entry
+        replace(entry, ratio_to_released=ratio(entry, RELEASED), ratio_to_baseline=ratio(entry, entry.baseline))
         for entry in entries
     ]

@@ -38,6 +38,7 @@ from mfs_lib.networks.mobilefaceswap import StaticSwapper
 from mfs_lib.reproduction.bench_video import Memory, Scene, measure_memory, stage_candidates, video_entries
 from mfs_lib.results import Metric, Record, append_record
 from mfs_lib.runinfo import processor
+from mfs_lib.swapping.bundle import default_bundle
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.shipped import load_student
 
@@ -73,10 +74,21 @@ class Bench:
         rows = [
             (e.name, e.runtime, e.threads, e.resolution, f"{e.median_ms:.2f}", f"{e.p95_ms:.2f}",
              "" if e.ratio_to_released is None else f"{e.ratio_to_released:.3g}",
+             "" if e.ratio_to_baseline is None else f"{e.ratio_to_baseline:.3g}",
              "" if e.max_difference is None else f"{e.max_difference:.1e}")
             for e in self.entries
         ]  # fmt: skip
-        header = ("name", "runtime", "threads", "resolution", "median ms", "p95 ms", "× released", "max. difference")
+        header = (
+            "name",
+            "runtime",
+            "threads",
+            "resolution",
+            "median ms",
+            "p95 ms",
+            "× released",
+            "in its runtime",
+            "max. difference",
+        )
         lines = [tabulate(rows, header, disable_numparse=True), self.processor]
         if self.memory is not None:
             lines.append(
@@ -96,8 +108,8 @@ def sampled_person(size: int) -> tuple[StaticSwapper, Tensor]:
         return load_student().network.specialise(load_sface()(arcface_view(source))), target
 
 
-def network_candidates(threads: Sequence[int], *, peers: bool = True) -> Iterator[Candidate]:
-    """All networks; the entry called "released" runs on one thread at 224."""
+def network_candidates(threads: Sequence[int], folder: Path, *, peers: bool = True) -> Iterator[Candidate]:
+    """All networks, whose files of other runtimes are written to `folder`; "released" runs on one thread at 224."""
     student_size = load_student().crop_size
     trained, small = sampled_person(student_size)
     static = release_like(trained)
@@ -108,6 +120,7 @@ def network_candidates(threads: Sequence[int], *, peers: bool = True) -> Iterato
             yield from our_networks(static, sampled_person(size)[1], count, suffix=named)
         yield from student_networks(trained, small, count, suffix=suffix)
     yield from quantised_students(trained, small, calibration=_faces(student_size))
+    yield from runtime_networks(static, sampled_person(SIZES[0])[1], folder)
     if peers:
         yield from peer_networks(1)
 
@@ -138,19 +151,18 @@ def run_bench(
         raise InputError(f"there is nothing to measure in {list(groups)}: choose of {', '.join(GROUPS)}")
     entries: list[Entry] = []
     memory = None
-    if "networks" in groups:
-        candidates = list(network_candidates(sorted({1, *threads}), peers=peers))
-        entries += interleaved(candidates, rounds=rounds, progress=progress)
-    if "stages" in groups or "video" in groups:
-        from mfs_lib.swapping.bundle import default_bundle
-
-        scene = Scene.load(default_bundle())
-        if "stages" in groups:
-            entries += interleaved(list(stage_candidates(scene)), rounds=rounds, progress=progress)
-        if "video" in groups:
-            with tempfile.TemporaryDirectory() as folder:
-                entries += video_entries(scene, Path(folder), frames=frames, progress=progress)
-                memory = measure_memory(scene, Path(folder) / "clip_1080.mp4", Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "networks" in groups:
+            candidates = list(network_candidates(sorted({1, *threads}), folder, peers=peers))
+            entries += interleaved(candidates, rounds=rounds, progress=progress)
+        if "stages" in groups or "video" in groups:
+            scene = Scene.load(default_bundle())
+            if "stages" in groups:
+                entries += interleaved(list(stage_candidates(scene)), rounds=rounds, progress=progress)
+            if "video" in groups:
+                entries += video_entries(scene, folder, frames=frames, progress=progress)
+                memory = measure_memory(scene, folder / "clip_1080.mp4", folder)
     return Bench(entries=tuple(entries), memory=memory, processor=processor())
 
 
@@ -188,6 +200,7 @@ def _metrics(entry: Entry, protocol: str) -> tuple[Metric, ...]:
         ("median_ms", entry.median_ms, "ms", protocol),
         ("p95_ms", entry.p95_ms, "ms", protocol),
         ("ratio_to_released", entry.ratio_to_released, "1", f"median of '{RELEASED}' over its own; {protocol}"),
+        ("ratio_to_baseline", entry.ratio_to_baseline, "1", f"median of '{entry.baseline}' over its own; {protocol}"),
         ("max_difference", entry.max_difference, "1", "result to the network's in PyTorch, range 1"),
         ("mac", None if entry.mac is None else float(entry.mac), "1", "counted"),
     ]

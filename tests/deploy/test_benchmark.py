@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mfs_lib.deploy.benchmark import Candidate, Entry, interleaved, with_ratios
@@ -34,6 +36,9 @@ def test_ratios_say_how_many_times_as_fast() -> None:
     entries = with_ratios([_entry("released", 9.0), _entry("ours", 3.0), _entry("paste", 1.0, "stage")])
     assert [entry.ratio_to_released for entry in entries] == [1.0, 3.0, None]
     assert with_ratios([_entry("ours", 3.0)])[0].ratio_to_released is None
+    own = replace(_entry("ours, other", 2.0), baseline="released, other")
+    entries = with_ratios([_entry("released", 9.0), _entry("released, other", 5.0), own])
+    assert (entries[2].ratio_to_released, entries[2].ratio_to_baseline) == (4.5, 2.5)
 
 
 def test_what_cannot_be_timed_is_refused() -> None:
