@@ -62,10 +62,10 @@ def _add_means(video: argparse.ArgumentParser) -> None:
         help="student to make the bundle from (default: the shipped one)",
     )
     video.add_argument(
-        "--crf", type=_quality, default=20, metavar="N", help="quality of the picture, 0 best to 51 (default: 20)"
+        "--crf", type=_quality, default=18, metavar="N", help="quality of the picture, 0 best to 51 (default: 18)"
     )
     video.add_argument(
-        "--preset", choices=_PRESETS, default="superfast", help="the encoder's care for size (default: superfast)"
+        "--preset", choices=_PRESETS, default="ultrafast", help="the encoder's care for size (default: ultrafast)"
     )
 
 
@@ -88,7 +88,8 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # read when cv2 is imported; its hints are not for users
     import cv2
 
-    from mfs_lib.swapping.portable import DETECTOR, PortableSwapper
+    from mfs_lib.swapping.portable import DETECTOR, check_bundle
+    from mfs_lib.swapping.source_process import prepare_apart
     from mfs_lib.swapping.tracking import FaceTracker
     from mfs_lib.swapping.video import VideoSettings, check_video_output, swap_video
     from mfs_lib.swapping.video_io import VideoReader
@@ -101,7 +102,8 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
     with VideoReader(args.target):
         pass
     bundle = _bundle(args)
-    person = PortableSwapper.load(bundle).prepare(args.source, apart=True)
+    check_bundle(bundle)
+    person = prepare_apart(bundle, args.source)
     settings = VideoSettings(
         crf=args.crf, preset=args.preset, label=args.label, max_frames=args.max_frames,
         system=f"MobileFaceSwap ({bundle.name if args.bundle else args.weights})",

@@ -147,6 +147,38 @@ def align(image: Image, matrix: npt.ArrayLike, size: int) -> Image:
     return np.asarray(crop, dtype=np.uint8)
 
 
+def halved(image: Image, matrix: npt.ArrayLike, size: int, *, keep: float = 1.0) -> tuple[Image, FloatArray]:
+    """The part of an image that a crop needs, halved while it is more than twice as fine as the crop.
+
+    Halving averages 2 x 2 pixels, which OpenCV does much faster than any other factor: ``align`` of the result is ``align``
+    of the image but for the rounding to 8 bits between the steps, in a fraction of the time when the face is large.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8.
+        matrix: (2, 3), image pixels to crop pixels.
+        size: side of the crop in pixels.
+        keep: stop while there still are this many image pixels for each crop pixel.
+
+    Returns:
+        The part and the matrix from its pixels to crop pixels.
+    """
+    shifted = np.array(matrix, dtype=np.float64)
+    last = float(size)
+    corners = transform_points(invert(shifted), np.array([[-1.0, -1], [last, -1], [-1, last], [last, last]]))
+    limit = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, np.maximum(limit - 2, 0))
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, low + 2, limit)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    shifted[:, 2] += shifted[:, :2] @ low
+    while scale_of(shifted) <= 0.5 / keep and min(part.shape[:2]) >= 4:
+        height, width = part.shape[0] // 2, part.shape[1] // 2
+        part = np.asarray(cv2.resize(part[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA))
+        # Coarse pixel i covers fine pixels 2 i and 2 i + 1: its centre is at 2 i + 0.5.
+        shifted[:, 2] += shifted[:, :2] @ np.array([0.5, 0.5])
+        shifted[:, :2] *= 2
+    return np.asarray(part, dtype=np.uint8), shifted
+
+
 def arcface_matrix(size: int) -> FloatArray:
     """Affine map (2, 3) from pixels of our crop of side `size` to pixels of the 112 x 112 ArcFace crop."""
     scale = ARCFACE_SIZE / (_ZOOM * size)

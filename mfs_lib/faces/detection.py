@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from mfs_lib.errors import AssetError, InputError
-from mfs_lib.faces.alignment import FloatArray, Image, align, invert, scale_of, transform_points
+from mfs_lib.faces.alignment import FloatArray, Image, align, halved, invert, scale_of, transform_points
 
 _VIEW_SIDE = 320
 _FINAL_VIEWS = ((240.0, False), (240.0, True), (200.0, False), (200.0, True), (160.0, False), (160.0, True))
@@ -203,24 +203,8 @@ def level_view(face: Face, height: float, side: int) -> FloatArray:
 
 
 def quick_view(image: Image, matrix: FloatArray, side: int) -> Image:
-    """About what ``align`` cuts out, several times as fast: the region is halved while it is twice too fine, then warped.
-
-    Beyond the image its edge is repeated.
-    """
-    corners = transform_points(invert(matrix), np.array([[0, 0], [side, 0], [0, side], [side, side]], dtype=np.float64))
-    limit = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, limit - 2)
-    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 3, low + 2, limit)
-    region, matrix = image[low[1] : high[1], low[0] : high[0]], matrix.copy()
-    matrix[:, 2] += matrix[:, :2] @ low
-    while scale_of(matrix) <= 0.5 and min(region.shape[:2]) >= 4:
-        height, width = region.shape[0] // 2, region.shape[1] // 2
-        region = np.asarray(
-            cv2.resize(region[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-        )
-        # Coarse pixel i covers fine pixels 2 i and 2 i + 1: its centre is at 2 i + 0.5.
-        matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5])
-        matrix[:, :2] *= 2
+    """About what ``align`` cuts out, several times as fast: halved while it is twice too fine, then warped."""
+    region, matrix = halved(image, matrix, side)
     view = cv2.warpAffine(region, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(view, dtype=np.uint8)
 

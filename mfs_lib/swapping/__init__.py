@@ -16,12 +16,11 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mfs_lib.swapping.image_io import ImageInput
-from mfs_lib.swapping.paste import Detail
-from mfs_lib.swapping.provenance import Provenance, read_provenance
-
 if TYPE_CHECKING:
+    from mfs_lib.swapping.image_io import ImageInput
+    from mfs_lib.swapping.paste import Detail
     from mfs_lib.swapping.pipeline import FaceChoice, Person, SwappedFace, Swapper, SwapResult
+    from mfs_lib.swapping.provenance import Provenance, read_provenance
     from mfs_lib.swapping.recipe import RecipeName
 
 __all__ = [
@@ -36,17 +35,18 @@ __all__ = [
     "swap",
 ]
 
-_WITH_TORCH = {
+_HOMES = {
+    **dict.fromkeys(("Provenance", "read_provenance"), "mfs_lib.swapping.provenance"),
     **dict.fromkeys(("FaceChoice", "Person", "SwapResult", "SwappedFace", "Swapper"), "mfs_lib.swapping.pipeline"),
     "RecipeName": "mfs_lib.swapping.recipe",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Names that need PyTorch, imported on first use (PEP 562)."""
-    if name not in _WITH_TORCH:
+    """Names of modules that are imported on first use (PEP 562)."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WITH_TORCH[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_HELD = 2
+_HELD = 1
 _PATIENCE = 0.05  # seconds between looks at whether to stop
 
 

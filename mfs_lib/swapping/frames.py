@@ -36,6 +36,9 @@ class Frame(Protocol):
     def region(self, box: Box) -> UInt8Image:
         """The pixels of a box inside the frame, a copy, (h, w, 3) RGB."""
 
+    def half(self, box: Box) -> UInt8Image:
+        """A box with even sides and corners at half its resolution, (h/2, w/2, 3) RGB."""
+
     def small(self, width: int, height: int) -> UInt8Image:
         """The whole frame shrunk to (height, width, 3) RGB."""
 
@@ -59,6 +62,13 @@ class ArrayFrame:
         """See `Frame`."""
         left, top, right, bottom = box
         return self.image[top:bottom, left:right].copy()
+
+    def half(self, box: Box) -> UInt8Image:
+        """See `Frame`."""
+        left, top, right, bottom = box
+        size = ((right - left) // 2, (bottom - top) // 2)
+        part = self.image[top:bottom, left:right]
+        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
     def small(self, width: int, height: int) -> UInt8Image:
         """See `Frame`."""
@@ -108,6 +118,14 @@ class PlanarFrame:
         cut = (slice(top - 2 * y0, bottom - 2 * y0), slice(left - 2 * x0, right - 2 * x0))
         merged = cv2.merge([self.y[top:bottom, left:right], *(plane[cut] for plane in chroma)])
         return np.asarray(cv2.transform(merged, self._to_rgb), dtype=np.uint8)
+
+    def half(self, box: Box) -> UInt8Image:
+        """See `Frame`. The chroma is taken as it is."""
+        left, top, right, bottom = box
+        size = ((right - left) // 2, (bottom - top) // 2)
+        luma = cv2.resize(self.y[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+        cut = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
+        return np.asarray(cv2.transform(cv2.merge([luma, self.u[cut], self.v[cut]]), self._to_rgb), dtype=np.uint8)
 
     def small(self, width: int, height: int) -> UInt8Image:
         """See `Frame`."""

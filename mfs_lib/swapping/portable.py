@@ -28,6 +28,7 @@ from mfs_lib.faces.alignment import (
     align,
     arcface_pixels,
     fit_similarity,
+    halved,
 )
 from mfs_lib.faces.detection import FaceDetector
 from mfs_lib.swapping.frames import Frame
@@ -76,6 +77,16 @@ def bake(frame: Path, weights: Mapping[str, FloatImage]) -> bytes:
     model.graph.input.extend(kept)
     model.graph.initializer.extend(onnx.numpy_helper.from_array(weights[name], name) for name in wanted)
     return bytes(model.SerializeToString())
+
+
+def check_bundle(folder: Path) -> None:
+    """Refuse a folder that is no bundle.
+
+    Raises:
+        AssetError: a graph is missing.
+    """
+    if missing := [name for name in BUNDLE_FILES if not (folder / name).is_file()]:
+        raise AssetError(f"{folder} is no bundle: {', '.join(missing)} is missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,17 +150,27 @@ class PortableSwapper:
             AssetError: a graph is missing.
         """
         folder = Path(bundle)
-        if missing := [name for name in BUNDLE_FILES if not (folder / name).is_file()]:
-            raise AssetError(f"{folder} is no bundle: {', '.join(missing)} is missing")
+        check_bundle(folder)
         detector = FaceDetector(model=folder / DETECTOR)
         return cls(detector=detector, source=folder / SOURCE, frame=folder / FRAME, threads=threads)
 
-    def prepare(self, source: ImageInput, *, apart: bool = False) -> PortablePerson:
-        """Read a source, recognise its largest face and make that person's network.
+    def prepare(self, source: ImageInput) -> PortablePerson:
+        """Read a source, recognise its largest face and make that person's network; see also `prepare_apart`.
+
+        Raises:
+            InputError: the source can't be read.
+            NoFaceError: it shows no face.
+            AssetError: the graphs don't fit together.
+        """
+        model, notes = self.make_model(source)
+        return PortablePerson.from_model(model, threads=self.threads, notes=notes)
+
+    def make_model(self, source: ImageInput, *, apart: bool = False) -> tuple[bytes, tuple[str, ...]]:
+        """A person's network as a serialised ONNX model, and what was unusual about the source.
 
         Args:
             source: a picture.
-            apart: run the large source graph in a process of its own, whose memory is gone afterwards.
+            apart: run the large source graph in a process of its own.
 
         Raises:
             InputError: the source can't be read.
@@ -165,8 +186,7 @@ class PortableSwapper:
             notes.append(f"source: shows {len(faces)} faces, the largest is used")
         size = self._crop_size()
         crop = align(picture.pixels, fit_similarity(faces[0].points, TEMPLATE * size), size)
-        model = bake(self.frame, self._weights(crop, apart=apart))
-        return PortablePerson.from_model(model, threads=self.threads, notes=tuple(notes))
+        return bake(self.frame, self._weights(crop, apart=apart)), tuple(notes)
 
     def _crop_size(self) -> int:
         """Side of the frame graph's crop in pixels, read without running it."""
@@ -204,7 +224,7 @@ def swap_face(frame: Frame, person: PortablePerson, points: FloatArray, *, detai
         return False
     before = frame.region((left, top, right, bottom))
     matrix[:, 2] += matrix[:, :2] @ np.array([left, top], dtype=np.float64)  # from pixels of the region
-    crop, raw, mask = person.swap_crop(align(before, matrix, size))
+    crop, raw, mask = person.swap_crop(align(*halved(before, matrix, size, keep=1.5), size))
     after = before.copy()
     x0, y0, x1, y1 = paste(after, raw, mask, matrix, crop=crop, detail=detail)
     if x0 < x1 and y0 < y1:

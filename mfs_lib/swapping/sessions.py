@@ -22,9 +22,12 @@ def session_options(threads: int = 1, *, thrifty: bool = False) -> onnxruntime.S
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    options.enable_cpu_mem_arena = False  # an arena keeps the largest sum of buffers it ever held
+    # Measured on a student's frame: 28 MB with the arena and no plan of buffers, 38 with both, 57 with neither (the
+    # heap falls to pieces), all at the same speed.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if thrifty:
+        options.enable_cpu_mem_arena = False
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")
     return options

@@ -22,7 +22,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mfs_lib.errors import InputError
 from mfs_lib.faces.alignment import FloatArray, invert, transform_points
@@ -53,7 +52,8 @@ _CUT = 28.0
 """Mean change of sparse pixels, in grey levels, that is a cut of the shot."""
 
 _SAME = 0.3  # overlap (intersection over union) of one face in two detections
-_REACH = 1.6  # half side of the region around a face that is looked at, in heights of its box
+_LARGE = 1.3  # from this height of its box, in sides of the look, a face is followed at half resolution
+_REACH = 1.25  # half side of the region around a face that is looked at, in heights of its box
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -173,43 +173,97 @@ class FaceTracker:
 
     def _started(self, face: Face, frame: Frame) -> _Track | None:
         """A new track: looked at twice, since the view of the first look is levelled by coarse points."""
+        surroundings: _Surroundings | None = None
         for _ in range(2):
-            offset, region = _around(face.points, face, frame)
-            seen = None if region is None else self._look.look(region, _moved(face, -offset), side=LOOK_SIDE)
+            surroundings = _Surroundings.of(face.points, face, frame)
+            seen = None if surroundings is None else self._seen(surroundings, face, (0.6, False))
             if seen is None:
                 return None
-            face = _moved(seen, offset)
+            face = seen
         track = _Track(number=self._named, face=face, points=face.points)
         self._named += 1
-        _remember(track, offset, region)
+        if surroundings is not None:
+            _remember(track, surroundings)
         return track
 
     def _step(self, track: _Track, frame: Frame) -> bool:
         """Follow one face into the frame; False when it is lost."""
-        offset, region = _around(track.points, track.face, frame)
-        if region is None:
+        surroundings = _Surroundings.of(track.points, track.face, frame)
+        if surroundings is None:
             return False
-        carried = _carried(track, offset, region)
-        share, mirrored = LOOKS[self.counts.frames % len(LOOKS)]
-        start = _moved(track.face, -offset, points=carried - offset)
-        looked = self._look.look(region, start, side=LOOK_SIDE, share=share, mirrored=mirrored)
-        if looked is None:
+        carried = _carried(track, surroundings)
+        start = Face(box=track.face.box, score=track.face.score, points=carried)
+        seen = self._seen(surroundings, start, LOOKS[self.counts.frames % len(LOOKS)])
+        if seen is None:
             return False
-        track.face = _moved(looked, offset)
-        apart = track.face.points - carried
+        track.face = seen
+        apart = seen.points - carried
         eyes = max(float(np.linalg.norm(carried[1] - carried[0])), 1e-6)
         distance = float(np.linalg.norm(apart, axis=1).mean()) / eyes
         gain = min(1.0, _GAIN + max(0.0, distance - _NOISE) * 2.5)
         track.points = carried + gain * apart
-        _remember(track, offset, region)
+        _remember(track, surroundings)
         return True
 
+    def _seen(self, surroundings: _Surroundings, face: Face, look: tuple[float, bool]) -> Face | None:
+        """One look at a face of the frame; all in pixels of the frame."""
+        share, mirrored = look
+        start = surroundings.inside(face)
+        seen = self._look.look(surroundings.pixels, start, side=LOOK_SIDE, share=share, mirrored=mirrored)
+        return None if seen is None else surroundings.outside(seen)
 
-def _carried(track: _Track, offset: FloatArray, region: UInt8Image) -> FloatArray:
+
+@dataclass(frozen=True, eq=False)
+class _Surroundings:
+    """The part of a frame in which a face is looked for, at half resolution when the face is large.
+
+    Attributes:
+        pixels: (h, w, 3) RGB.
+        matrix: (2, 3), frame pixels to pixels of the part.
+    """
+
+    pixels: UInt8Image
+    matrix: FloatArray
+
+    @classmethod
+    def of(cls, points: FloatArray, face: Face, frame: Frame) -> _Surroundings | None:
+        """Around the points of a face; None where the frame has no such part."""
+        tall = max(float(face.box[3] - face.box[1]), 8.0)
+        centre = points.mean(axis=0)
+        low = np.clip(np.floor(centre - _REACH * tall).astype(int), 0, None) // 2 * 2
+        limit = np.array([frame.width, frame.height])
+        high = np.minimum(np.ceil(centre + _REACH * tall).astype(int), limit)
+        if (high - low < 16).any():
+            return None
+        halving = tall >= _LARGE * LOOK_SIDE
+        if halving:
+            high = high // 2 * 2
+        box: Box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+        scale = 0.5 if halving else 1.0
+        # Coarse pixel i covers fine pixels 2 i and 2 i + 1: its centre is at 2 i + 0.5.
+        shift = -scale * (low + (0.5 if halving else 0.0))
+        return cls(frame.half(box) if halving else frame.region(box), np.column_stack([scale * np.eye(2), shift]))
+
+    def inside(self, face: Face) -> Face:
+        """A face of the frame in pixels of the part."""
+        return _mapped(face, self.matrix)
+
+    def outside(self, face: Face) -> Face:
+        """A face of the part in pixels of the frame."""
+        return _mapped(face, invert(self.matrix))
+
+    def grey(self, matrix: FloatArray) -> UInt8Image:
+        """A small grey view, whose matrix (2, 3) is from frame pixels."""
+        linear = matrix[:, :2] @ np.linalg.inv(self.matrix[:, :2])
+        own = np.column_stack([linear, matrix[:, 2] - linear @ self.matrix[:, 2]])
+        return np.asarray(cv2.cvtColor(quick_view(self.pixels, own, _FLOW_SIDE), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _carried(track: _Track, surroundings: _Surroundings) -> FloatArray:
     """The points of the last frame moved with the skin, in pixels of the frame; unmoved where the flow fails."""
     if track.view is None:
         return track.points
-    now = _grey_view(region, _shifted(track.matrix, offset))
+    now = surroundings.grey(track.matrix)
     line = np.linspace(0.25, 0.75, _FLOW_GRID, dtype=np.float32) * _FLOW_SIDE
     grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 1, 2)
     moved, status, _ = cv2.calcOpticalFlowPyrLK(
@@ -225,52 +279,22 @@ def _carried(track: _Track, offset: FloatArray, region: UInt8Image) -> FloatArra
     return transform_points(invert(track.matrix), in_view)
 
 
-def _remember(track: _Track, offset: FloatArray, region: UInt8Image | None) -> None:
+def _remember(track: _Track, surroundings: _Surroundings) -> None:
     """Keep the view of this frame that the next flow starts from."""
-    if region is None:
-        return
-    track.matrix = level_view(
-        _moved(track.face, np.zeros(2), points=track.points), _FLOW_SIDE * _FLOW_SHARE, _FLOW_SIDE
-    )
-    track.view = _grey_view(region, _shifted(track.matrix, offset))
+    face = Face(box=track.face.box, score=track.face.score, points=track.points)
+    track.matrix = level_view(face, _FLOW_SIDE * _FLOW_SHARE, _FLOW_SIDE)
+    track.view = surroundings.grey(track.matrix)
 
 
-def _grey_view(region: UInt8Image, matrix: FloatArray) -> UInt8Image:
-    """A small grey view (side, side) of a region."""
-    return np.asarray(cv2.cvtColor(quick_view(region, matrix, _FLOW_SIDE), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-
-
-def _shifted(matrix: FloatArray, offset: FloatArray) -> FloatArray:
-    """A matrix from frame pixels as one from pixels of a region that starts at `offset`."""
-    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ offset])
-
-
-def _around(points: FloatArray, face: Face, frame: Frame) -> tuple[FloatArray, UInt8Image | None]:
-    """The corner and the pixels of the region in which a face is looked for; None where the frame has no such part."""
-    reach = _REACH * max(float(face.box[3] - face.box[1]), 8.0)
-    centre = points.mean(axis=0)
-    low, high = np.floor(centre - reach).astype(int), np.ceil(centre + reach).astype(int)
-    box: Box = (
-        max(0, int(low[0])),
-        max(0, int(low[1])),
-        min(frame.width, int(high[0])),
-        min(frame.height, int(high[1])),
-    )
-    offset = np.array(box[:2], dtype=np.float64)
-    if box[2] - box[0] < 8 or box[3] - box[1] < 8:
-        return offset, None
-    return offset, frame.region(box)
-
-
-def _moved(face: Face, by: FloatArray, *, points: npt.NDArray[np.float64] | None = None) -> Face:
-    """A face shifted by (2,) pixels; with `points` it gets these instead of its own shifted ones."""
-    shifted = face.points + by if points is None else points
-    return Face(box=face.box + np.tile(by, 2), score=face.score, points=shifted)
+def _mapped(face: Face, matrix: FloatArray) -> Face:
+    """A face under a map (2, 3) that only scales and shifts."""
+    box = transform_points(matrix, face.box.reshape(2, 2)).ravel()
+    return Face(box=box, score=face.score, points=transform_points(matrix, face.points))
 
 
 def _scaled(face: Face, factor: FloatArray) -> Face:
     """A face of a shrunk frame in pixels of the frame."""
-    return Face(box=face.box * np.tile(factor, 2), score=face.score, points=(face.points + 0.5) * factor - 0.5)
+    return _mapped(face, np.column_stack([np.diag(factor), (factor - 1) / 2]))
 
 
 def _overlap(first: Face, second: Face) -> float:

@@ -1,7 +1,7 @@
 """A swapped video from a video: read, follow, swap, write, in three threads so that two cores are busy.
 
-    thread 1    demux and decode              | queue of 2 |
-    this one    follow the face, swap, paste  | queue of 2 |
+    thread 1    demux and decode              | one waits  |
+    this one    follow the face, swap, paste  | one waits  |
     thread 3    encode and write
 
 Frames without a face pass through untouched. The file appears under its name when it is complete and marked.
@@ -45,8 +45,8 @@ class VideoSettings:
     """
 
     detail: Detail = DEFAULT_DETAIL
-    crf: int = 20
-    preset: str = "superfast"
+    crf: int = 18
+    preset: str = "ultrafast"
     label: bool = False
     max_frames: int | None = None
     system: str = "MobileFaceSwap"

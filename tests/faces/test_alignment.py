@@ -23,6 +23,7 @@ from mfs_lib.faces.alignment import (
     estimate_arcface,
     estimate_similarity,
     fit_similarity,
+    halved,
     invert,
     scale_of,
     transform_points,
@@ -192,3 +193,14 @@ def test_arcface_pixels_are_the_view_without_torch(size: int) -> None:
     np.testing.assert_allclose(arcface_pixels(crop), view, atol=2e-5)
     with pytest.raises(InputError, match="square crop"):
         arcface_pixels(crop[1:])
+
+
+@pytest.mark.parametrize("scale", [0.11, 0.2, 0.26, 0.6, 2.0])
+def test_a_halved_image_gives_the_same_crop(scale: float) -> None:
+    image = np.asarray(skimage.data.astronaut(), dtype=np.uint8)
+    linear = scale * np.array([[0.96, -0.28], [0.28, 0.96]])
+    matrix = np.column_stack([linear, np.array([20.0, 24.0]) - linear @ [225, 120]])
+    part, shifted = halved(image, matrix, 48, keep=1.5)
+    error = np.abs(align(part, shifted, 48).astype(int) - align(image, matrix, 48))
+    assert error.mean() < 2 and np.percentile(error, 99) <= 14
+    assert scale > 0.2 or part.size < image.size / 4

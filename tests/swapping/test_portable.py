@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from PIL import Image
 
 from mfs_lib.errors import AssetError, NoFaceError
 from mfs_lib.swapping.frames import ArrayFrame
 from mfs_lib.swapping.portable import PortablePerson, PortableSwapper, bake, swap_face
+from mfs_lib.swapping.source_process import prepare_apart
 from tests.swapping.conftest import ASTRONAUT_POINTS
 from tests.swapping.light import SIDE
 
@@ -31,8 +33,10 @@ def test_the_light_path_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_person_is_baked_into_constants(small_bundle: Path, astronaut: Pixels, apart: bool) -> None:
-    person = PortableSwapper.load(small_bundle).prepare(astronaut, apart=apart)
+def test_a_person_is_baked_into_constants(small_bundle: Path, astronaut: Pixels, tmp_path: Path, apart: bool) -> None:
+    picture = tmp_path / "a.png"
+    Image.fromarray(astronaut).save(picture)
+    person = prepare_apart(small_bundle, picture) if apart else PortableSwapper.load(small_bundle).prepare(astronaut)
     assert person.crop_size == SIDE and person.notes == ()
     model = onnx.load_from_string(person.model)
     assert [value.name for value in model.graph.input] == ["target"]

@@ -10,7 +10,7 @@ from mfs_lib.swapping.sessions import open_session, session_options
 
 def test_options_are_for_few_cores() -> None:
     options = session_options(2)
-    assert options.intra_op_num_threads == 2 and not options.enable_cpu_mem_arena
+    assert options.intra_op_num_threads == 2 and not options.enable_mem_pattern
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 

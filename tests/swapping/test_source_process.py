@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mfs_lib.errors import AssetError
-from mfs_lib.swapping.source_process import source_weights, weights_apart
+from mfs_lib.errors import AssetError, NoFaceError
+from mfs_lib.swapping.source_process import prepare_apart, source_weights, weights_apart
 
 
 def test_both_ways_give_the_same(small_bundle: Path) -> None:
@@ -23,5 +24,10 @@ def test_failures_are_told(small_bundle: Path, tmp_path: Path) -> None:
     face = np.zeros((1, 3, 64, 64), np.float32)
     with pytest.raises(AssetError, match="not a face"):
         source_weights(small_bundle / "source.onnx", face)
-    with pytest.raises(AssetError, match=r"could not be run: .*no graph"):
+    with pytest.raises(AssetError, match="no graph that can be run"):
         weights_apart(tmp_path / "missing.onnx", face)
+    with pytest.raises(AssetError, match="is no bundle"):
+        prepare_apart(tmp_path, tmp_path / "a.png")
+    Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(tmp_path / "wall.png")
+    with pytest.raises(NoFaceError, match="no face was found in the source"):
+        prepare_apart(small_bundle, tmp_path / "wall.png")
