@@ -6,7 +6,7 @@ the release's layers hold those of a trained student, so that the difference to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mfs_lib.deploy.benchmark import Candidate
 from mfs_lib.deploy.formats import FORMATS, frame_of
-from mfs_lib.deploy.frame import OUTPUTS, Layout, Output, person_weights
+from mfs_lib.deploy.frame import LAYOUTS, Layout, Output, person_weights
 from mfs_lib.deploy.onnx import export_model, frame_model, person_model
 from mfs_lib.deploy.quantise import Bits, quantised
 from mfs_lib.deploy.sessions import RUNTIME, open_session, runner
@@ -50,32 +50,92 @@ def release_like(trained: StaticSwapper) -> StaticSwapper:
     return static
 
 
-def _session(model: onnx.ModelProto, inputs: Mapping[str, FloatArray], threads: int) -> Any:
+Frame = Callable[[], Mapping[str, FloatArray]]
+
+
+def _session(model: onnx.ModelProto, inputs: Mapping[str, FloatArray], threads: int) -> Frame:
     run = runner(open_session(model, threads=threads))
     return lambda: run(inputs)
 
 
+class _Compared:
+    """Makes candidates that run one network on one target, each compared with the network in PyTorch."""
+
+    def __init__(self, static: StaticSwapper, target: Tensor) -> None:
+        self.static, self.target, self.size = static, target, target.shape[-1]
+        self.mac = count_macs(static, target)
+        with torch.no_grad():
+            self._result = static(target).result.numpy()
+
+    @property
+    def given(self) -> dict[str, FloatArray]:
+        """The inputs of a person's file."""
+        return {"target": self.target.numpy()}
+
+    def person(self, **options: Any) -> onnx.ModelProto:
+        """The person's file; see `person_model`."""
+        return person_model(self.static, size=self.size, outputs=_OUTPUTS, **options)
+
+    def candidate(self, name: str, run: Frame, *, baseline: str, threads: int = 1, runtime: str = RUNTIME) -> Candidate:
+        """`run` gives at least "result"; it is called once here."""
+        difference = float(np.abs(run()["result"] - self._result).max())
+        return Candidate(
+            name=name, runtime=runtime, threads=threads, resolution=f"{self.size}x{self.size}", run=run, mac=self.mac,
+            max_difference=difference, baseline=baseline,
+        )  # fmt: skip
+
+
 def our_networks(static: StaticSwapper, target: Tensor, threads: int, *, suffix: str = "") -> Iterator[Candidate]:
     """The release's network (see `release_like`) on a `target` (1,3,S,S): as released, and our layouts and variants of it."""
-    size = target.shape[-1]
-    with torch.no_grad():
-        reference = static(target).result.numpy()
-    mac = count_macs(static, target)
-    given = {"target": target.numpy()}
+    network = _Compared(static, target)
     weights = {name: value.numpy() for name, value in person_weights(static).items()}
-    layouts: tuple[Layout, ...] = ("released", "folded", "packed")
     every: dict[str, tuple[onnx.ModelProto, dict[str, FloatArray]]] = {
-        layout: (person_model(static, size=size, layout=layout, outputs=_OUTPUTS), given) for layout in layouts
+        layout: (network.person(layout=layout), network.given) for layout in LAYOUTS
     }
-    every["packed, half mask"] = person_model(static, size=size, outputs=_OUTPUTS, half_mask=True), given
-    every["weights as inputs"] = frame_model(static, size=size, outputs=_OUTPUTS), {**given, **weights}
+    every["packed, half mask"] = network.person(half_mask=True), network.given
+    opened = frame_model(static, size=network.size, outputs=_OUTPUTS)
+    every["weights as inputs"] = opened, {**network.given, **weights}
     for name, (model, inputs) in every.items():
         run = _session(model, inputs, threads)
-        yield Candidate(
-            name=name + suffix, runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run, mac=mac,
-            baseline="released" + suffix,
-            max_difference=float(np.abs(run()["result"] - reference).max()),
-        )  # fmt: skip
+        yield network.candidate(name + suffix, run, baseline="released" + suffix, threads=threads)
+
+
+def student_networks(static: StaticSwapper, target: Tensor, threads: int, *, suffix: str = "") -> Iterator[Candidate]:
+    """A trained student's network on a `target` (1,3,S,S) of its own size, as released and packed."""
+    network = _Compared(static, target)
+    layouts: tuple[Layout, ...] = ("released", "packed")
+    for layout in layouts:
+        run = _session(network.person(layout=layout), network.given, threads)
+        yield network.candidate(f"student {layout}{suffix}", run, baseline=f"student released{suffix}", threads=threads)
+
+
+def quantised_students(
+    static: StaticSwapper, target: Tensor, *, calibration: Sequence[FloatArray]
+) -> Iterator[Candidate]:
+    """The packed student in fewer bits, on one thread; the differences are those of the function itself."""
+    network = _Compared(static, target)
+    model = network.person(layout="packed")
+    kinds: tuple[Bits, ...] = ("float16", "int8-weights", "int8")
+    for bits in kinds:
+        run = _session(quantised(model, bits, faces=calibration), network.given, 1)
+        yield network.candidate(f"student packed, {bits}", run, baseline="student released")
+
+
+def runtime_networks(static: StaticSwapper, target: Tensor, folder: Path) -> Iterator[Candidate]:
+    """The release's network in every other runtime that is installed: as released, and in the layout that suits it."""
+    network = _Compared(static, target)
+    for form in FORMATS.values():
+        if form.name.startswith("onnx") or not form.installed() or form.obstacle:
+            continue
+        version = " ".join(f"{name} {number}" for name, number in form.versions().items())
+        layouts: dict[Layout, None] = dict.fromkeys(("released", form.layouts[0]))
+        for layout in layouts:
+            path = folder / f"{form.name.replace('-', '_')}_{layout}{form.suffix}"
+            form.export(frame_of(static, size=network.size, layout=layout, outputs=_OUTPUTS), path)
+            run = partial(form.load(path, 1), target.numpy())
+            yield network.candidate(
+                f"{layout}, {form.name}", run, baseline=f"released, {form.name}", runtime=version
+            )  # fmt: skip
 
 
 class _SimSwapFrame(nn.Module):
@@ -117,57 +177,3 @@ def _peer_outputs(network: nn.Module, example: Sequence[Tensor]) -> list[str]:
     with torch.no_grad():
         made = network(*example)
     return [f"output_{i}" for i in range(1 if isinstance(made, Tensor) else len(made))]
-
-
-def student_networks(static: StaticSwapper, target: Tensor, threads: int, *, suffix: str = "") -> Iterator[Candidate]:
-    """A trained student's network on a `target` (1,3,S,S) of its own size, as released and packed."""
-    size = target.shape[-1]
-    with torch.no_grad():
-        reference = static(target).result.numpy()
-    layouts: tuple[Layout, ...] = ("released", "packed")
-    for layout in layouts:
-        run = _session(
-            person_model(static, size=size, layout=layout, outputs=OUTPUTS), {"target": target.numpy()}, threads
-        )
-        yield Candidate(
-            name=f"student {layout}{suffix}", baseline=f"student released{suffix}", runtime=RUNTIME, threads=threads, resolution=f"{size}x{size}", run=run,
-            max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
-        )  # fmt: skip
-
-
-def quantised_students(
-    static: StaticSwapper, target: Tensor, *, calibration: Sequence[FloatArray]
-) -> Iterator[Candidate]:
-    """The packed student in fewer bits, on one thread; the differences are those of the function itself."""
-    size = target.shape[-1]
-    with torch.no_grad():
-        reference = static(target).result.numpy()
-    model = person_model(static, size=size, layout="packed", outputs=OUTPUTS)
-    kinds: tuple[Bits, ...] = ("float16", "int8-weights", "int8")
-    for bits in kinds:
-        run = _session(quantised(model, bits, faces=calibration), {"target": target.numpy()}, 1)
-        yield Candidate(
-            name=f"student packed, {bits}", baseline="student released", runtime=RUNTIME, threads=1, resolution=f"{size}x{size}", run=run,
-            max_difference=float(np.abs(run()["result"] - reference).max()), mac=count_macs(static, target),
-        )  # fmt: skip
-
-
-def runtime_networks(static: StaticSwapper, target: Tensor, folder: Path) -> Iterator[Candidate]:
-    """The release's network in every other runtime that is installed: as released, and in the layout that suits it."""
-    size = target.shape[-1]
-    with torch.no_grad():
-        reference = static(target).result.numpy()
-    for form in FORMATS.values():
-        if form.name.startswith("onnx") or not form.installed() or form.obstacle:
-            continue
-        version = " ".join(f"{name} {number}" for name, number in form.versions().items())
-        for layout in dict.fromkeys(("released", form.layouts[0])):
-            path = folder / f"{form.name.replace('-', '_')}_{layout}{form.suffix}"
-            form.export(frame_of(static, size=size, layout=layout, outputs=OUTPUTS), path)
-            run = form.load(path, 1)
-            given = target.numpy()
-            yield Candidate(
-                name=f"{layout}, {form.name}", baseline=f"released, {form.name}", runtime=version, threads=1,
-                resolution=f"{size}x{size}", run=partial(run, given), mac=count_macs(static, target),
-                max_difference=float(np.abs(run(given)["result"] - reference).max()),
-            )  # fmt: skip

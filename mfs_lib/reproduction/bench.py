@@ -28,6 +28,7 @@ from mfs_lib.deploy.bench_networks import (
     peer_networks,
     quantised_students,
     release_like,
+    runtime_networks,
     student_networks,
 )
 from mfs_lib.deploy.benchmark import RELEASED, Candidate, Entry, interleaved

@@ -182,7 +182,7 @@ from mfs_lib.swapping.portable import DETECTOR, PortableSwapper
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.swapping.video import swap_video
 bundle, source, target, output = map(Path, sys.argv[1:])
-person = PortableSwapper.load(bundle).prepare(source, apart=True)
+person = PortableSwapper.load(bundle).prepare(source)
 report = swap_video(person, FaceTracker(model=bundle / DETECTOR), target, output)
 assert report.swapped and "torch" not in sys.modules
 print(bare, libraries, peak())
