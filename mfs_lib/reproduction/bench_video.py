@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -111,6 +111,38 @@ def _frame_stages(
     yield stage("swap" + label, f"{size}x{size}", lambda: person.swap_crop(crop))
     yield stage("paste" + label, resolution, put)
     yield stage("frame" + label, resolution, lambda: swap_face(ArrayFrame(stills[0].copy()), person, points))
+
+
+class ClipFrames(NamedTuple):
+    """Frames (H,W,3) uint8 of a clip, the same swapped, and the exact swap."""
+
+    target: list[UInt8Image]
+    swapped: list[UInt8Image]
+    exact: list[UInt8Image]
+
+
+def clip_frames(bundle: Path, seconds: Sequence[float], *, height: int = 720) -> ClipFrames:
+    """The benchmark's clip at some moments, swapped frame by frame; shown is a square around the face.
+
+    Raises InputError where a frame shows no face that could be found.
+    """
+    scene, world = Scene.load(bundle), MorphableWorld.load()
+    width, side = 2 * round(height * 8 / 9), 2 * round(height / 3.6)
+    clip = Clip(world, seed=CLIP_SEED, frames=1 + round(RATE * max(seconds)), width=width, height=height, rate=RATE)
+    source = Clip(world, seed=SOURCE_SEED, frames=1).identity
+    found = ClipFrames([], [], [])
+    for moment in seconds:
+        index = round(RATE * moment)
+        image = clip.frame(index).image
+        frame = ArrayFrame(image.copy())
+        faces = FaceTracker(model=scene.bundle / DETECTOR).update(frame)
+        if not faces or not swap_face(frame, scene.person, faces[0].points):
+            raise InputError(f"no face was found in the clip at {moment} s")
+        x, y = np.clip(np.rint(faces[0].points.mean(axis=0)).astype(int), side // 2, (width - side // 2, height - side // 2))
+        window = (slice(y - side // 2, y + side // 2), slice(x - side // 2, x + side // 2))
+        for shown, picture in zip(found, (image, frame.image, clip.frame(index, source).image), strict=True):
+            shown.append(picture[window])
+    return found
 
 
 def write_clip(clip: Clip, path: Path, *, progress: bool = True) -> Path:
