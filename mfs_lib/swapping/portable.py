@@ -16,6 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +33,12 @@ from mfs_lib.faces.alignment import (
 )
 from mfs_lib.faces.detection import FaceDetector
 from mfs_lib.swapping.frames import Frame
-from mfs_lib.swapping.image_io import ImageInput, as_image
 from mfs_lib.swapping.paste import DEFAULT_DETAIL, Detail, crop_region, paste
 from mfs_lib.swapping.sessions import open_session, session_options
 from mfs_lib.swapping.source_process import source_weights, weights_apart
+
+if TYPE_CHECKING:
+    from mfs_lib.swapping.image_io import ImageInput
 
 UInt8Image = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
@@ -177,6 +180,8 @@ class PortableSwapper:
             NoFaceError: it shows no face.
             AssetError: the graphs don't fit together.
         """
+        from mfs_lib.swapping.image_io import as_image  # with Pillow: 10 MB that a video does without
+
         picture = as_image(source)
         faces = self.detector.detect(picture.pixels)
         if not faces:

@@ -10,6 +10,8 @@ The IPTC Digital Source Type (a controlled vocabulary that search engines and ne
 
 The mark is a statement, not a lock: it can be removed, and it is not signed. Sources: IPTC NewsCodes "Digital Source
 Type" (cv.iptc.org/newscodes/digitalsourcetype) and IPTC Photo Metadata Standard 2025.1 (AI System Used).
+
+Pillow is imported where it is used: a video needs the statement, not the library (10 MB).
 """
 
 from __future__ import annotations
@@ -22,11 +24,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
 
 from mfs_lib import __version__
 from mfs_lib.errors import InputError
-from mfs_lib.swapping.image_io import embedded_xmp, readable_formats
 from mfs_lib.swapping.video_mark import VIDEO_SUFFIXES, read_video_xmp
 
 DIGITAL_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -103,6 +103,10 @@ def read_provenance(path: str | os.PathLike[str]) -> Provenance | None:
             return parse_xmp(read_video_xmp(path))
         except OSError as error:
             raise InputError(f"{path} is not a readable video ({error.strerror or error})") from error
+    from PIL import Image
+
+    from mfs_lib.swapping.image_io import embedded_xmp, readable_formats
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # no pixel is decoded here, so neither size nor damaged EXIF matters
@@ -154,6 +158,8 @@ def draw_label(pixels: npt.NDArray[np.uint8], text: str = LABEL_TEXT) -> npt.NDA
         (H, W, 3) uint8. White text on a dark band, 3 % of the shorter side but at least 12 px high, made smaller
         where the picture is too narrow for it.
     """
+    from PIL import Image, ImageDraw, ImageFont
+
     height, width = pixels.shape[:2]
     image = Image.fromarray(pixels)
     size = max(12.0, 0.03 * min(height, width))
