@@ -103,7 +103,7 @@ class TrackingCounts:
 
 @dataclass(eq=False)
 class _Track:
-    """One face that is followed: the last look, the steadied points, what still parts the two, and the view that the next flow starts from."""
+    """One face that is followed: the last look, the steadied points, what still parts the two, the next flow's view."""
 
     number: int
     face: Face
