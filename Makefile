@@ -1,6 +1,8 @@
 # `make book` and `make test` work on a fresh clone; `make help` lists the rest.
 VENV    ?= .venv
 PROFILE ?= mini
+VENV_MOBILE ?= .venv-mobile
+MOBILE  ?= -r requirements-mobile.txt
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 PY      := $(VENV)/bin/python
 UV      := $(shell command -v uv 2>/dev/null)
@@ -26,7 +28,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install assets book pages serve test lint format types results world student evaluate lock clean distclean
+.PHONY: help install mobile runtimes assets book pages serve test lint format types results world student evaluate lock clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +66,13 @@ $(LIVE): $(wildcard mfs_lib/deploy/browser*.py) mfs_lib/weights/shipped/student_
 install: $(READY)  ## install everything into .venv
 
 assets: $(ASSETS)  ## fetch the models that the book and the tests use
+
+# Apart from .venv, which stays as the lock says: these bring packages of their own.
+mobile:  ## install the optional runtimes of `mfs export` into .venv-mobile
+	@$(MAKE) --no-print-directory runtimes VENV=$(VENV_MOBILE)
+
+runtimes: $(READY)
+	$(PIP_INSTALL) $(MOBILE)
 
 # --- work -------------------------------------------------------------------------------------------------------------
 book: $(READY) $(ASSETS) $(VENDOR) $(LIVE)  ## run every notebook (PROFILE) and build the book

@@ -1,0 +1,33 @@
+"""MNN: the same function in its own runtime. Skipped where that isn't installed (`make mobile`)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mfs_lib.deploy.frame import Layout
+from mfs_lib.deploy.parity import ParityReport
+
+pytest.importorskip("MNN")
+
+Assert = Callable[[str, Layout], tuple[Path, ParityReport]]
+
+
+@pytest.mark.parametrize("layout", ["packed", "folded"])
+def test_the_same_function(assert_parity: Assert, layout: Layout) -> None:
+    path, _ = assert_parity("mnn", layout)
+    assert b"synthetic" in path.read_bytes()
+
+
+def test_float16_halves_the_file_and_rounds(assert_parity: Assert) -> None:
+    _, report = assert_parity("mnn-fp16", "folded")
+    assert report.bytes < 1_100_000
+    assert report.difference["result"].max > 1e-5
+
+
+def test_the_reporting_python_commands_are_never_imported(assert_parity: Assert) -> None:
+    assert_parity("mnn", "folded")
+    assert not [name for name in sys.modules if name.startswith(("MNN.tools", "aliyun"))]
