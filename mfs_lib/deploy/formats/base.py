@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import shutil
+import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,6 +138,11 @@ class Format:
         """Whether its packages are there (none is imported)."""
         return all(importlib.util.find_spec(module) for module in self.modules)
 
+    def check_layout(self, layout: str) -> None:
+        """Raise InputError for a layout that the format doesn't take."""
+        if layout not in self.layouts:
+            raise InputError(f"{self.title} takes the layouts {', '.join(self.layouts)}, not {layout}")
+
     def require(self) -> None:
         """Raise RuntimeMissingError, saying what to install, if a package isn't there."""
         if not self.installed():
@@ -165,6 +173,32 @@ def need(module: str, package: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise RuntimeMissingError(f"{package.split('==')[0]} is needed: pip install {package} ({error})") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without a converter's remarks, by whatever way they come: warnings, logging, or compiled code on the terminal.
+
+    Errors come through: they are raised.
+    """
+    level = logging.root.manager.disable
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, descriptor in enumerate(saved, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            logging.disable(level)
 
 
 @contextmanager

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from functools import partial
-from io import StringIO
 from pathlib import Path
 
 import torch
@@ -23,6 +18,7 @@ from mfs_lib.deploy.formats.base import (
     check_target,
     named,
     need,
+    quiet,
     staged,
 )
 from mfs_lib.errors import AssetError, RuntimeMissingError
@@ -31,22 +27,9 @@ PACKAGE = "coremltools==9.0"
 OBSTACLE = "" if sys.platform == "darwin" else "Core ML executes on macOS only"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the converter's remarks (PyTorch is newer than it knows) and its progress bars."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def export(frame: Frame, path: Path, *, half: bool = False) -> None:
     """Write one package (a folder), for iOS 15 and macOS 12 on; with `half` weights and maps in float16."""
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         ct = need("coremltools", PACKAGE)
         # From the exported graph: a trace keeps shape arithmetic that the converter doesn't know.
         program = torch.export.export(frame.network, (frame.example(),)).run_decompositions({})
@@ -75,7 +58,7 @@ def load(path: Path, threads: int) -> Runner:
     """
     if OBSTACLE:
         raise RuntimeMissingError(f"{OBSTACLE}: {path.name} was converted, and can be checked there")
-    with _quiet():
+    with quiet():
         ct = need("coremltools", PACKAGE)
         try:
             model = ct.models.MLModel(str(path), compute_units=ct.ComputeUnit.CPU_ONLY)

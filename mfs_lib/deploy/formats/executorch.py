@@ -1,45 +1,30 @@
 """ExecuTorch (.pte) with the XNNPACK backend: PyTorch's own way to phones.
 
-The program carries constant methods that tell its outputs and notes. Layouts whose steps XNNPACK doesn't know fall back
-to plain loops there: "packed" runs a hundred times slower than "folded".
+The program carries constant methods that tell its outputs and notes.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from mfs_lib.deploy.formats.base import FloatArray, Format, Frame, Runner, check_target, named, need, staged
+from mfs_lib.deploy.formats.base import FloatArray, Format, Frame, Runner, check_target, named, need, quiet, staged
 from mfs_lib.errors import AssetError
 
 PACKAGE = "executorch==1.5.1"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def export(frame: Frame, path: Path) -> None:
     """Write one program with the methods forward, outputs and one for each note."""
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         exir = need("executorch.exir", PACKAGE)
         partitioner = need("executorch.backends.xnnpack.partition.xnnpack_partitioner", PACKAGE)
         texts = {"outputs": ",".join(frame.outputs), **frame.notes}
-        exported = torch.export.export(frame.network, (frame.example(),))
+        fold = need("executorch.exir.passes.constant_prop_pass", PACKAGE).constant_prop_pass
+        # XNNPACK takes kernels that are constants. Those that the network computes (a split, a doubling) would leave
+        # their convolutions to plain loops, sixty times slower.
+        exported = fold(torch.export.export(frame.network, (frame.example(),)).run_decompositions({}))
         lowered = exir.to_edge_transform_and_lower(
             exported, partitioner=[partitioner.XnnpackPartitioner()], constant_methods=texts
         )
@@ -54,10 +39,10 @@ def load(path: Path, threads: int) -> Runner:
     Raises:
         AssetError: it can't be run.
     """
-    with _quiet():
+    with quiet():
         runtime = need("executorch.runtime", PACKAGE).Runtime.get()
         library = need("executorch.extension.pybindings.portable_lib", PACKAGE)
-    library._unsafe_reset_threadpool(threads)
+        library._unsafe_reset_threadpool(threads)
     try:
         program = runtime.load_program(path)
         names = program.load_method("outputs").execute([])[0].split(",")
@@ -81,6 +66,6 @@ FORMATS = (
         load=load,
         packages=(PACKAGE,),
         modules=("executorch",),
-        layouts=("folded", "released", "packed"),
+        layouts=("packed", "folded", "released"),
     ),
 )

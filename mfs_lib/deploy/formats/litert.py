@@ -6,17 +6,12 @@ The notes lie in the file as its description and as metadata called "mfs_lib" (J
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
-from mfs_lib.deploy.formats.base import FloatArray, Format, Frame, Runner, check_target, named, need, staged
+from mfs_lib.deploy.formats.base import FloatArray, Format, Frame, Runner, check_target, named, need, quiet, staged
 from mfs_lib.errors import AssetError
 
 PACKAGES = ("litert-torch==0.10.0", "ai-edge-litert==2.3.0")
@@ -33,21 +28,9 @@ class _Named(nn.Module):
         return dict(zip(self.outputs, self.network(target), strict=True))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
 def export(frame: Frame, path: Path) -> None:
     """Write one file."""
-    with _quiet():
+    with quiet():
         litert_torch = need("litert_torch", PACKAGES[0])
         model = litert_torch.convert(_Named(frame).eval(), sample_kwargs={"target": frame.example()})
         with staged(path) as folder:
@@ -74,7 +57,7 @@ def _noted(model: bytes, frame: Frame) -> bytes:
 
 def load(path: Path, threads: int) -> Runner:
     """Open a file in LiteRT's interpreter (XNNPACK). Raises AssetError for what it can't run."""
-    with _quiet():
+    with quiet():
         interpreter = need("ai_edge_litert.interpreter", PACKAGES[1])
         try:
             runner = interpreter.Interpreter(str(path), num_threads=threads).get_signature_runner()

@@ -7,11 +7,6 @@ machine's number, to a server.
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +20,7 @@ from mfs_lib.deploy.formats.base import (
     check_target,
     named,
     need,
+    quiet,
     staged,
 )
 from mfs_lib.deploy.formats.onnx import model_of
@@ -33,22 +29,6 @@ from mfs_lib.errors import AssetError, ConfigError
 
 PACKAGE = "MNN==3.6.1"
 _OUTPUTS = ("raw", "mask", "result")
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing from compiled code to the terminal; what it wrote is shown by nobody."""
-    sys.stdout.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as sink:
-        try:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            for number, descriptor in enumerate(saved, 1):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
 
 
 def export(frame: Frame, path: Path, *, half: bool = False) -> None:
@@ -60,7 +40,7 @@ def export(frame: Frame, path: Path, *, half: bool = False) -> None:
         save_model(model_of(frame), source)
         words = ["mnnconvert", "-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(made)]
         words += ["--bizCode", frame.notes.get("note", "mfs_lib")]
-        with _silent():
+        with quiet():
             converter.mnnconvert([*words, "--fp16"] if half else words)
         if not made.exists():
             raise ConfigError("MNN's converter can't convert this network: try the layout 'folded'")
@@ -72,7 +52,7 @@ def load(path: Path, threads: int) -> Runner:
     settings = {"backend": "CPU", "precision": "high", "numThread": threads}
     if not path.is_file():
         raise AssetError(f"{path} is missing: export it again")
-    with _silent():
+    with quiet():
         manager = mnn.nn.create_runtime_manager((settings,))
         module = mnn.nn.load_module_from_file(str(path), [], [], runtime_manager=manager)
     names = module.get_info()["outputNames"] if module else []
@@ -98,7 +78,7 @@ def _format(name: str, title: str, *, half: bool) -> Format:
         load=load,
         packages=(PACKAGE,),
         modules=("MNN",),
-        layouts=("packed", "folded", "released"),
+        layouts=("folded", "packed", "released"),
         tolerance=HALF_TOLERANCE if half else TOLERANCE,
     )
 

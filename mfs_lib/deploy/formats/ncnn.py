@@ -90,7 +90,7 @@ def _format(name: str, title: str, *, half: bool) -> Format:
         load=partial(load, half=half),
         packages=PACKAGES,
         modules=("pnnx", "ncnn"),
-        layouts=("folded", "packed", "released"),
+        layouts=("packed", "folded", "released"),
         tolerance=HALF_TOLERANCE if half else TOLERANCE,
     )
 

@@ -7,17 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from mfs_lib.deploy.formats import format_named, frame_of
 from mfs_lib.deploy.frame import Layout
 from mfs_lib.deploy.parity import ParityReport
+from mfs_lib.networks.mobilefaceswap import StaticSwapper
 
 pytest.importorskip("executorch")
 
 Assert = Callable[[str, Layout], tuple[Path, ParityReport]]
 
 
-def test_the_same_function(assert_parity: Assert) -> None:
-    from executorch.runtime import Runtime
+@pytest.mark.parametrize("layout", ["packed", "folded"])
+def test_the_same_function(assert_parity: Assert, layout: Layout) -> None:
+    path, _ = assert_parity("executorch", layout)
+    from executorch.runtime import Runtime  # warns where it is imported first
 
-    path, _ = assert_parity("executorch", "folded")
     program = Runtime.get().load_program(path)
     assert "synthetic" in program.load_method("note").execute([])[0]
+
+
+def test_every_convolution_is_xnnpacks(static: StaticSwapper, tmp_path: Path) -> None:
+    # Kernels that the network computes would stay in plain loops, sixty times slower.
+    path = tmp_path / "person.pte"
+    format_named("executorch").export(frame_of(static, size=64, layout="packed"), path)
+    assert b"XnnpackBackend" in path.read_bytes()
+    assert b"aten::convolution" not in path.read_bytes()

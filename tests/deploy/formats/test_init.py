@@ -31,7 +31,9 @@ def test_a_missing_package_is_named_with_its_command(
     name: str, static: StaticSwapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = format_named(name)
-    for module in (*form.modules, "_tools", "executorch.exir"):
+    blocked = (*form.modules, "_tools", "executorch.exir", "executorch.runtime", "ai_edge_litert.interpreter")
+    loaded = [name for name in sys.modules if name.split(".")[0] in form.modules]
+    for module in (*blocked, *loaded):
         monkeypatch.setitem(sys.modules, module, None)  # importing it fails as if it weren't there
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     with pytest.raises(RuntimeMissingError, match=form.packages[0]):
