@@ -19,6 +19,7 @@ from mfs_lib.cli.bench import add_bench
 from mfs_lib.cli.complexity import add_complexity
 from mfs_lib.cli.evaluate import add_evaluate
 from mfs_lib.cli.export import add_export
+from mfs_lib.cli.reference import add_reference
 from mfs_lib.cli.results import add_results
 from mfs_lib.cli.swap import add_swap
 from mfs_lib.cli.video import add_video
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_evaluate,
         add_results,
         add_export,
+        add_reference,
         add_bench,
     ):
         _add_common(add(commands))

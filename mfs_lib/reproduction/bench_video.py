@@ -138,7 +138,9 @@ def clip_frames(bundle: Path, seconds: Sequence[float], *, height: int = 720) ->
         faces = FaceTracker(model=scene.bundle / DETECTOR).update(frame)
         if not faces or not swap_face(frame, scene.person, faces[0].points):
             raise InputError(f"no face was found in the clip at {moment} s")
-        x, y = np.clip(np.rint(faces[0].points.mean(axis=0)).astype(int), side // 2, (width - side // 2, height - side // 2))
+        x, y = np.clip(
+            np.rint(faces[0].points.mean(axis=0)).astype(int), side // 2, (width - side // 2, height - side // 2)
+        )
         window = (slice(y - side // 2, y + side // 2), slice(x - side // 2, x + side // 2))
         for shown, picture in zip(found, (image, frame.image, clip.frame(index, source).image), strict=True):
             shown.append(picture[window])

@@ -189,11 +189,11 @@ class PortableSwapper:
         notes = [f"source: {note}" for note in picture.notes]
         if len(faces) > 1:
             notes.append(f"source: shows {len(faces)} faces, the largest is used")
-        size = self._crop_size()
+        size = self.crop_size()
         crop = align(picture.pixels, fit_similarity(faces[0].points, TEMPLATE * size), size)
         return bake(self.frame, self._weights(crop, apart=apart)), tuple(notes)
 
-    def _crop_size(self) -> int:
+    def crop_size(self) -> int:
         """Side of the frame graph's crop in pixels, read without running it."""
         import onnx
 
