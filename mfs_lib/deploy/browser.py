@@ -33,14 +33,15 @@ from torch import Tensor
 
 from mfs_lib import __version__
 from mfs_lib.deploy.browser_graphs import export_pair, person_names, specialised
-from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, picture, portraits
+from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, Sampled, picture, portraits
 from mfs_lib.deploy.browser_quality import coarse_cost
 from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantised
 from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, arcface_matrix, arcface_view
 from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.networks.sface import SFace
 from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.registry import fetch
-from mfs_lib.weights.shipped import load_student
+from mfs_lib.weights.shipped import Student, load_student
 
 DOWNLOAD_LIMIT = 12_000_000
 """Most bytes that detector, source graph and frame graph may take together."""
@@ -69,11 +70,8 @@ def write_browser_files(folder: Path) -> dict[str, Any]:
 def _write_all(folder: Path) -> dict[str, Any]:
     sface, student = load_sface(), load_student()
     source, frame = export_pair(sface, student.network, student.crop_size)
-    graphs = {
-        "detector": plain_detector(onnx.load(str(fetch("yunet")))),
-        "source": quantised(source),
-        "frame": frame,
-    }
+    detector, coarse = plain_detector(onnx.load(str(fetch("yunet")))), quantised(source)
+    graphs = {"detector": detector, "source": coarse, "frame": frame}
     files = {name: _write_graph(folder, name, graph) for name, graph in graphs.items()}
     files["source"]["float_bytes"] = source.ByteSize()
     files["detector"]["only_processor"] = True
@@ -81,23 +79,6 @@ def _write_all(folder: Path) -> dict[str, Any]:
     if download > DOWNLOAD_LIMIT:
         raise RuntimeError(f"the page's full path takes {download} bytes, more than {DOWNLOAD_LIMIT}: coarser steps")
     world = MorphableWorld.load()
-    cost = coarse_cost(source, graphs["source"], frame, world)
-    people = []
-    for person in PEOPLE:
-        crop, portrait = portraits(world, person, crop_size=student.crop_size)
-        static = student.network.specialise(sface(arcface_view(crop)))
-        weights = {name: static.get_parameter(name).numpy() for name in person_names(static)}
-        entry = _write_graph(folder, f"person_{person.name}", half_stored(specialised(frame, weights)))
-        picture_file = _write_picture(folder, f"person_{person.name}", portrait)
-        people.append({"name": person.name, "label": person.label, "graph": entry, "portrait": picture_file})
-    pictures = [
-        {
-            "name": one.name,
-            "label": one.label,
-            "picture": _write_picture(folder, f"picture_{one.name}", picture(world, one).image),
-        }
-        for one in PICTURES
-    ]
     return {
         "version": __version__,
         "system": f"MobileFaceSwap ({student.name})",
@@ -106,11 +87,34 @@ def _write_all(folder: Path) -> dict[str, Any]:
         "identity_size": ARCFACE_SIZE,
         "identity_matrix": arcface_matrix(student.crop_size).tolist(),
         "full_path_bytes": download,
-        "coarse_weights": asdict(cost),
+        "coarse_weights": asdict(coarse_cost(source, coarse, frame, world)),
         "graphs": files,
-        "people": people,
-        "pictures": pictures,
+        "people": [_write_person(folder, person, world, sface, student, frame) for person in PEOPLE],
+        "pictures": [_write_target(folder, one, world) for one in PICTURES],
     }
+
+
+def _write_person(
+    folder: Path, person: Sampled, world: MorphableWorld, sface: SFace, student: Student, frame: onnx.ModelProto
+) -> dict[str, Any]:
+    """The specialised graph and the portrait of one person."""
+    crop, portrait = portraits(world, person, crop_size=student.crop_size)
+    static = student.network.specialise(sface(arcface_view(crop)))
+    weights = {name: static.get_parameter(name).numpy() for name in person_names(static)}
+    name = f"person_{person.name}"
+    graph = _write_graph(folder, name, half_stored(specialised(frame, weights)))
+    return {
+        "name": person.name,
+        "label": person.label,
+        "graph": graph,
+        "portrait": _write_picture(folder, name, portrait),
+    }
+
+
+def _write_target(folder: Path, one: Sampled, world: MorphableWorld) -> dict[str, Any]:
+    """One picture to swap on."""
+    file = _write_picture(folder, f"picture_{one.name}", picture(world, one).image)
+    return {"name": one.name, "label": one.label, "picture": file}
 
 
 def _write_graph(folder: Path, name: str, graph: onnx.ModelProto) -> dict[str, Any]:
