@@ -60,7 +60,7 @@ $(VENDOR): tools/vendor.json tools/vendor.py $(VENV)/.npm
 	@touch $@
 
 # The networks that the page live_swap runs in the browser, from those of the package.
-$(LIVE): $(wildcard mfs_lib/deploy/browser*.py) mfs_lib/weights/shipped/student_128.safetensors $(READY) $(ASSETS)
+$(LIVE): $(wildcard mfs_lib/deploy/*.py) mfs_lib/weights/shipped/student_128.safetensors $(READY) $(ASSETS)
 	$(PY) -m mfs_lib.deploy.browser $(@D)
 
 install: $(READY)  ## install everything into .venv

@@ -8,8 +8,8 @@
 | person_NAME.onnx.gz, .png  | the frame graph of one sampled person, and their portrait                         |
 | picture_NAME.png           | a sampled picture to swap on                                                      |
 
-The graphs are described in `browser_graphs`, how they are made small in `browser_weights`, what
-that costs is measured by `browser_quality`.
+The graphs are those of `onnx` and `baking`; how they are made small is told in `browser_weights`, what that costs is
+measured by `browser_quality`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from mfs_lib import __version__
-from mfs_lib.deploy.browser_graphs import export_pair, person_names, specialised
+from mfs_lib.deploy.baking import bake
 from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, Sampled, picture, portraits
 from mfs_lib.deploy.browser_quality import coarse_cost
-from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantised
+from mfs_lib.deploy.browser_weights import coarse_weights, packed, plain_detector
+from mfs_lib.deploy.frame import OpenFrame, person_weights
+from mfs_lib.deploy.onnx import FACE_SIZE, frame_model, source_model
+from mfs_lib.deploy.quantise import quantised
+from mfs_lib.deploy.sessions import open_session
 from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, arcface_matrix, arcface_view
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.networks.sface import SFace
@@ -67,10 +70,18 @@ def write_browser_files(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+@torch.no_grad()
+def source_and_frame(sface: SFace, student: Student) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The two graphs of the full path, in float32 and in the layout of few steps (see `frame`)."""
+    static = student.network.specialise(sface(torch.zeros(1, 3, FACE_SIZE, FACE_SIZE)))
+    source = source_model(sface, student.network, names=OpenFrame(static, layout="folded").names)
+    return source, frame_model(static, size=student.crop_size, layout="folded")
+
+
 def _write_all(folder: Path) -> dict[str, Any]:
     sface, student = load_sface(), load_student()
-    source, frame = export_pair(sface, student.network, student.crop_size)
-    detector, coarse = plain_detector(onnx.load(str(fetch("yunet")))), quantised(source)
+    source, frame = source_and_frame(sface, student)
+    detector, coarse = plain_detector(onnx.load(str(fetch("yunet")))), coarse_weights(source)
     graphs = {"detector": detector, "source": coarse, "frame": frame}
     files = {name: _write_graph(folder, name, graph) for name, graph in graphs.items()}
     files["source"]["float_bytes"] = source.ByteSize()
@@ -100,9 +111,9 @@ def _write_person(
     """The specialised graph and the portrait of one person."""
     crop, portrait = portraits(world, person, crop_size=student.crop_size)
     static = student.network.specialise(sface(arcface_view(crop)))
-    weights = {name: static.get_parameter(name).numpy() for name in person_names(static)}
+    weights = {name: value.numpy() for name, value in person_weights(static).items()}
     name = f"person_{person.name}"
-    graph = _write_graph(folder, name, half_stored(specialised(frame, weights)))
+    graph = _write_graph(folder, name, quantised(bake(frame, weights), "float16"))
     return {
         "name": person.name,
         "label": person.label,
@@ -120,9 +131,7 @@ def _write_target(folder: Path, one: Sampled, world: MorphableWorld) -> dict[str
 def _write_graph(folder: Path, name: str, graph: onnx.ModelProto) -> dict[str, Any]:
     """Write one packed graph once ONNX Runtime has read it; returns what the manifest says about the file."""
     content = graph.SerializeToString(deterministic=True)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    open_session(content)
     small = packed(content)
     file = f"{name}.onnx.gz"
     (folder / file).write_bytes(small)

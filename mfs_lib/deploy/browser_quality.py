@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
+from mfs_lib.deploy.sessions import open_session, runner
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.morphable import MorphableWorld
 
@@ -37,8 +37,8 @@ def coarse_cost(
     """Swap `pairs` sampled people by both source graphs.
 
     Args:
-        source: with exact weights, see `browser_graphs`.
-        coarse: the same graph quantised.
+        source: with exact weights.
+        coarse: the same graph with coarse ones.
         frame: the frame graph.
         world: where the people come from; targets are other people, in any pose and light.
         pairs: number of swaps.
@@ -55,15 +55,9 @@ def _swaps(
     source: onnx.ModelProto, frame: onnx.ModelProto, views: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Swapped crops (N, 3, S, S) of ArcFace views (N, 3, 112, 112) and target crops (N, 3, S, S), all in [0, 1]."""
-    recognise, draw = _session(source), _session(frame)
-    names = [output.name for output in recognise.get_outputs()]
+    recognise, draw = runner(open_session(source)), runner(open_session(frame))
     results = []
     for view, target in zip(views, targets, strict=True):
-        weights = dict(zip(names, recognise.run(None, {"face": view[None]}), strict=True))
-        raw, mask = draw.run(["raw", "mask"], {"target": target[None], **weights})
-        results.append(raw * mask + (1 - mask) * target[None])
+        made = draw({"target": target[None], **recognise({"face": view[None]})})
+        results.append(made["raw"] * made["mask"] + (1 - made["mask"]) * target[None])
     return np.concatenate(results)
-
-
-def _session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

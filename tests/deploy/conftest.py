@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mfs_lib.deploy.browser_graphs import export_pair
+from mfs_lib.deploy.browser import source_and_frame
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap, StaticSwapper
-from mfs_lib.swapping import Swapper
+from mfs_lib.weights.models import load_sface
+from mfs_lib.weights.shipped import load_student
 from tests.networks.conftest import SMALL, random_identities, randomise_norms
 
 SHAPES: dict[str, dict[str, object]] = {
@@ -56,12 +57,6 @@ def static() -> StaticSwapper:
 
 
 @pytest.fixture(scope="session")
-def swapper() -> Swapper:
-    """The shipped student with its recogniser."""
-    return Swapper.load()
-
-
-@pytest.fixture(scope="session")
-def graphs(swapper: Swapper) -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Its source graph and frame graph, made once."""
-    return export_pair(swapper.identity, swapper.student, swapper.crop_size)
+def graphs() -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The shipped student's source graph and frame graph, made once."""
+    return source_and_frame(load_sface(), load_student())

@@ -8,12 +8,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from PIL import Image
 
 from mfs_lib.deploy import browser
 from mfs_lib.deploy.browser import DOWNLOAD_LIMIT, main, write_browser_files
-from mfs_lib.faces.alignment import TEMPLATE
+from mfs_lib.deploy.sessions import open_session, runner
+from mfs_lib.faces.alignment import TEMPLATE, arcface_view
+from mfs_lib.faces.morphable import MorphableWorld
+from mfs_lib.weights.models import load_sface
+from mfs_lib.weights.shipped import load_student
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +27,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "models"
     write_browser_files(folder)
     return folder
+
+
+@torch.no_grad()
+def test_full_path_is_the_packages_swap(graphs: tuple[onnx.ModelProto, onnx.ModelProto]) -> None:
+    sface, student = load_sface(), load_student()
+    crops = MorphableWorld.load().sample(2, torch.Generator().manual_seed(5), size=student.crop_size).image
+    face, target = arcface_view(crops[:1]), crops[1:]
+    wanted = student.network.specialise(sface(face))(target)
+    source, frame = (runner(open_session(graph)) for graph in graphs)
+    found = frame({"target": target.numpy(), **source({"face": face.numpy()})})
+    assert np.abs(found["raw"] - wanted.raw.numpy()).max() < 1e-4
+    assert np.abs(found["mask"] - wanted.mask.numpy()).max() < 1e-4
+    assert np.abs(wanted.result.numpy() - target.numpy()).max() > 0.2
 
 
 def test_full_path_fits_the_limit(folder: Path) -> None:

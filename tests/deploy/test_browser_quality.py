@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from mfs_lib.deploy.browser_quality import coarse_cost
-from mfs_lib.deploy.browser_weights import quantised
+from mfs_lib.deploy.browser_weights import coarse_weights
 from mfs_lib.faces.morphable import MorphableWorld
 
 Graphs = tuple[onnx.ModelProto, onnx.ModelProto]
@@ -19,7 +19,7 @@ def world() -> MorphableWorld:
 
 def test_the_pages_weights_swap_as_exact_ones_do(graphs: Graphs, world: MorphableWorld) -> None:
     source, frame = graphs
-    cost = coarse_cost(source, quantised(source), frame, world, pairs=8)
+    cost = coarse_cost(source, coarse_weights(source), frame, world, pairs=8)
     assert cost.pairs == 8
     assert cost.change > 2
     assert 0 < cost.difference < cost.change / 20
@@ -27,6 +27,8 @@ def test_the_pages_weights_swap_as_exact_ones_do(graphs: Graphs, world: Morphabl
 
 def test_coarser_weights_cost_more(graphs: Graphs, world: MorphableWorld) -> None:
     source, frame = graphs
-    fine, coarse = (coarse_cost(source, quantised(source, levels=levels), frame, world, pairs=3) for levels in (40, 6))
+    fine, coarse = (
+        coarse_cost(source, coarse_weights(source, levels=levels), frame, world, pairs=3) for levels in (40, 6)
+    )
     assert coarse.difference > 2 * fine.difference
     assert coarse.change == pytest.approx(fine.change)

@@ -6,18 +6,14 @@ import gzip
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from mfs_lib.deploy.browser_weights import half_stored, packed, plain_detector, quantise, quantised
+from mfs_lib.deploy.browser_weights import coarse_weights, packed, plain_detector, quantise
+from mfs_lib.deploy.sessions import open_session
 from mfs_lib.errors import AssetError
 from mfs_lib.weights.registry import fetch
 
 Graphs = tuple[onnx.ModelProto, onnx.ModelProto]
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def _normal(*shape: int) -> np.ndarray:
@@ -47,29 +43,15 @@ class TestQuantise:
 
 def test_quantised_graph_is_small_and_the_original_untouched(graphs: Graphs) -> None:
     before = graphs[0].SerializeToString(deterministic=True)
-    small = quantised(graphs[0])
+    small = coarse_weights(graphs[0])
     onnx.checker.check_model(small)
     assert small.ByteSize() < 0.27 * len(before)
     assert graphs[0].SerializeToString(deterministic=True) == before
 
 
-def test_half_precision_is_only_a_way_of_storing(graphs: Graphs) -> None:
-    half = half_stored(graphs[1])
-    assert half.ByteSize() < 0.65 * graphs[1].ByteSize()
-    rng = np.random.default_rng(0)
-    feeds = {
-        entry.name: rng.normal(size=[d.dim_value for d in entry.type.tensor_type.shape.dim], scale=0.1).astype(
-            np.float32
-        )
-        for entry in graphs[1].graph.input
-    }
-    for exact, stored in zip(_session(graphs[1]).run(None, feeds), _session(half).run(None, feeds), strict=True):
-        np.testing.assert_allclose(stored, exact, atol=5e-3)
-
-
 class TestPlainDetector:
     def test_any_size_gives_that_many_places(self) -> None:
-        session = _session(plain_detector(onnx.load(str(fetch("yunet")))))
+        session = open_session(plain_detector(onnx.load(str(fetch("yunet")))))
         outputs = session.run(["cls_8", "kps_32"], {"input": np.zeros((1, 3, 96, 160), np.float32)})
         assert [part.shape for part in outputs] == [(1, 12 * 20, 1), (1, 3 * 5, 10)]
 
