@@ -77,7 +77,7 @@ class App {
     const value = this.target.value;
     try {
       const { photo } = await this.target.read();
-      if (this.target.value === value) this.stage.showTarget(photo);
+      if (this.target.value === value && !this.#busy) this.stage.showTarget(photo);
       this.save.hidden = true;
     } catch (error) {
       this.#say(error.message, true);
@@ -166,6 +166,8 @@ class App {
     await runtime.start(onProgress);
     for (const entry of graphs) await runtime.load(entry, onProgress);
     this.progress.hidden = true;
+    this.root.querySelector(".live-cost").textContent = this.#cost();
+    this.root.querySelector(".live-where").textContent = BACKENDS[runtime.backend].label;
     this.#say("Working …");
     await new Promise((resolve) => setTimeout(resolve)); // let the message be painted before the page is busy
     return new Swapper(runtime, this.manifest);
@@ -190,7 +192,7 @@ class App {
     const swapped = await swapper.swap(person, photo);
     this.stage.showSwap(photo, swapped.photo);
     const total = this.stage.showTimes(person.milliseconds, swapped.milliseconds);
-    this.#finished(swapper, [`Swapped in ${Math.round(total)} milliseconds.`, ...person.notes, note, ...swapped.notes]);
+    this.#finished([`Swapped in ${Math.round(total)} milliseconds.`, ...person.notes, note, ...swapped.notes]);
   }
 
   /** Frame after frame from the camera until the button is pressed again. */
@@ -215,11 +217,10 @@ class App {
       smooth = 0.8 * (smooth || performance.now() - start) + 0.2 * (performance.now() - start);
       rate.textContent = `${(1000 / smooth).toFixed(1)} frames a second`;
     }
-    this.#finished(swapper, ["Stopped."]);
+    this.#finished(["Stopped."]);
   }
 
-  #finished(swapper, sentences) {
-    this.root.querySelector(".live-where").textContent = BACKENDS[swapper.runtime.backend].label;
+  #finished(sentences) {
     this.save.hidden = false;
     this.#say([...sentences, this.fallback].filter(Boolean).join(" "));
     this.fallback = null;
