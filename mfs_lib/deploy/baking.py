@@ -7,13 +7,15 @@ session opens, instead of on every frame. Whatever the layout computes from the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from mfs_lib.errors import InputError
+from mfs_lib.errors import AssetError
 
 
 def bake(frame: onnx.ModelProto, weights: Mapping[str, npt.NDArray[np.float32]]) -> onnx.ModelProto:
@@ -24,12 +26,12 @@ def bake(frame: onnx.ModelProto, weights: Mapping[str, npt.NDArray[np.float32]])
         weights: by name, with the shapes of the inputs.
 
     Raises:
-        InputError: a weight is missing, unknown, of another shape, or not finite.
+        AssetError: a weight is missing, unknown, of another shape, or not finite: the files don't belong together.
     """
     shapes = {x.name: tuple(d.dim_value for d in x.type.tensor_type.shape.dim) for x in frame.graph.input}
     wanted = set(shapes) - {"target"}
     if wanted != set(weights):
-        raise InputError(f"the frame takes other weights: {sorted(wanted ^ set(weights))[:4]} are on one side only")
+        raise AssetError(f"the frame takes other weights: {sorted(wanted ^ set(weights))[:4]} are on one side only")
     baked = onnx.ModelProto()
     baked.CopyFrom(frame)
     kept = [value for value in baked.graph.input if value.name not in wanted]
@@ -37,6 +39,22 @@ def bake(frame: onnx.ModelProto, weights: Mapping[str, npt.NDArray[np.float32]])
     baked.graph.input.extend(kept)
     for name, values in weights.items():
         if values.shape != shapes[name] or not np.isfinite(values).all():
-            raise InputError(f"{name} must be finite numbers of shape {shapes[name]}, got {values.shape}")
+            raise AssetError(f"{name} must be finite numbers of shape {shapes[name]}, got {values.shape}")
         baked.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
     return baked
+
+
+def load_frame(path: Path) -> onnx.ModelProto:
+    """A frame file. Raises AssetError for what is none."""
+    try:
+        model = onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise AssetError(f"{path} is no ONNX file ({error}): export it again") from error
+    if "target" not in [value.name for value in model.graph.input]:
+        raise AssetError(f"{path} has no input 'target': export it again")
+    return model
+
+
+def crop_size(frame: onnx.ModelProto) -> int:
+    """Side of the crop that a frame takes, in pixels."""
+    return next(int(v.type.tensor_type.shape.dim[-1].dim_value) for v in frame.graph.input if v.name == "target")

@@ -166,6 +166,28 @@ def source_model(
     return export_model(network, [face], inputs=["face"], outputs=names, notes=notes)
 
 
+def pair_models(
+    identity: nn.Module,
+    student: MobileFaceSwap,
+    *,
+    size: int,
+    layout: Layout = "folded",
+    outputs: Sequence[Output] = ("raw", "mask"),
+    notes: Mapping[str, str] | None = None,
+) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Source and frame of a student and its recogniser, for anybody.
+
+    Raises:
+        ConfigError: a student whose person isn't in its kernels alone (ablations with AdaIN).
+        InputError: a size that is no multiple of 32.
+    """
+    with torch.no_grad():
+        static = student.specialise(identity(torch.zeros(1, 3, FACE_SIZE, FACE_SIZE)))
+    frame = frame_model(static, size=size, layout=layout, outputs=outputs, notes=notes)
+    names = [value.name for value in frame.graph.input if value.name != "target"]
+    return source_model(identity, student, names=names, notes=notes), frame
+
+
 def save_model(model: onnx.ModelProto, path: Path) -> Path:
     """Write a model whole or not at all; returns the path. Raises OutputError where it can't be written."""
 

@@ -4,39 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 
-from mfs_lib.errors import InputError
+from mfs_lib.errors import AssetError
+
+if TYPE_CHECKING:
+    import onnx
 
 Arrays: TypeAlias = dict[str, npt.NDArray[np.float32]]
 Runner: TypeAlias = Callable[[Mapping[str, npt.NDArray[np.float32]]], Arrays]
 """Inputs by name to outputs by name."""
 
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"
+_ERRORS_ONLY = 3
 
 
-def open_session(model: onnx.ModelProto | bytes | Path, *, threads: int = 1) -> onnxruntime.InferenceSession:
-    """A session on the processor. Threads don't spin: a waiting pool would take the cores from everybody else.
+def open_session(
+    model: onnx.ModelProto | bytes | Path, *, threads: int = 1, arena: bool = True, once: bool = False
+) -> onnxruntime.InferenceSession:
+    """A session on the processor.
 
-    Raises InputError for a file that is no model.
+    Args:
+        model: a file or what is in it.
+        threads: of one operator. They don't spin: a waiting pool would take the cores from everybody else.
+        arena: keep the memory of intermediate results. An arena holds the largest sum of buffers that it ever had.
+        once: for a network that runs once: no second copy of its weights in a faster layout.
+
+    Raises:
+        AssetError: ONNX Runtime can't run it.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena and not once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    if once:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    name = str(model) if isinstance(model, Path) else "the model"
+    content = model if isinstance(model, bytes) else name if isinstance(model, Path) else model.SerializeToString()
     try:
-        return onnxruntime.InferenceSession(
-            str(source) if isinstance(source, Path) else source, options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # the runtime's exceptions share no base class but this
-        name = source.name if isinstance(source, Path) else "the model"
-        raise InputError(f"ONNX Runtime can't load {name}: {str(error).splitlines()[0]}") from error
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own types are private, and each kind of damage has another one
+        raise AssetError(f"{name} is no graph that can be run: {str(error).splitlines()[0]}") from error
 
 
 def runner(session: onnxruntime.InferenceSession) -> Runner:

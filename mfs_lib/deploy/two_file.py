@@ -21,15 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-import torch
 from torch import nn
 
 from mfs_lib import __version__
 from mfs_lib.deploy.formats.base import SYNTHETIC, FloatArray, Runner, check_target, named
-from mfs_lib.deploy.frame import Layout, OpenFrame, Output
-from mfs_lib.deploy.onnx import FACE_SIZE, OPSET, frame_model, save_model, source_model
+from mfs_lib.deploy.frame import Layout, Output
+from mfs_lib.deploy.onnx import OPSET, pair_models, save_model
 from mfs_lib.errors import AssetError
-from mfs_lib.networks.identity import IdentityFeatures
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
 from mfs_lib.weights.safe_io import write_atomically, write_text
 
@@ -74,12 +72,9 @@ def write_two_file(
         ConfigError: the network's person isn't in its kernels alone.
     """
     texts = {"note": SYNTHETIC, "made_by": f"mfs_lib {__version__}", "layout": layout, **(notes or {})}
-    with torch.no_grad():
-        features: IdentityFeatures = parts.identity(torch.zeros(1, 3, FACE_SIZE, FACE_SIZE))
-        static = parts.student.specialise(features)
-    names = OpenFrame(static, layout=layout).names
-    frame = frame_model(static, size=parts.size, layout=layout, outputs=outputs, notes=texts)
-    source = source_model(parts.identity, parts.student, names=names, notes=texts)
+    source, frame = pair_models(
+        parts.identity, parts.student, size=parts.size, layout=layout, outputs=outputs, notes=texts
+    )
     files = [save_model(source, folder / SOURCE), save_model(frame, folder / FRAME), folder / contract]
     write_text(files[-1], json.dumps(_contract(parts, source, frame, texts), indent=1) + "\n")
     return tuple(files)

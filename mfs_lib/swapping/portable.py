@@ -13,7 +13,6 @@ ONNX Runtime lays out only constant weights for its fast convolutions: with weig
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from mfs_lib.deploy.sessions import open_session
 from mfs_lib.errors import AssetError, NoFaceError
 from mfs_lib.faces.alignment import (
     TEMPLATE,
@@ -34,7 +34,6 @@ from mfs_lib.faces.alignment import (
 from mfs_lib.faces.detection import FaceDetector
 from mfs_lib.swapping.frames import Frame
 from mfs_lib.swapping.paste import DEFAULT_DETAIL, Detail, crop_region, paste
-from mfs_lib.swapping.sessions import open_session, session_options
 from mfs_lib.swapping.source_process import source_weights, weights_apart
 
 if TYPE_CHECKING:
@@ -47,39 +46,6 @@ DETECTOR, SOURCE, FRAME = "detector.onnx", "source.onnx", "frame.onnx"
 BUNDLE_FILES = (DETECTOR, SOURCE, FRAME)
 
 _TARGET = "target"
-
-
-def bake(frame: Path, weights: Mapping[str, FloatImage]) -> bytes:
-    """The frame graph with one person's weights as constants.
-
-    Args:
-        frame: graph that takes `target` and weights as inputs.
-        weights: by input name, of the inputs' shapes.
-
-    Returns:
-        A serialised model whose only input is `target`.
-
-    Raises:
-        AssetError: the file is no such graph, or weights are missing or of another shape.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load(frame)
-    except (OSError, DecodeError) as error:
-        raise AssetError(f"{frame} is no ONNX graph ({error}): make the bundle again") from error
-    wanted = {i.name: tuple(d.dim_value for d in i.type.tensor_type.shape.dim) for i in model.graph.input}
-    if wanted.pop(_TARGET, None) is None:
-        raise AssetError(f"{frame} has no input {_TARGET!r}: make the bundle again")
-    given = {name: array.shape for name, array in weights.items()}
-    if missing := [name for name, shape in wanted.items() if given.get(name) != shape]:
-        raise AssetError(f"the source graph doesn't give {missing[0]!r} as {frame} wants it: make the bundle again")
-    kept = [value for value in model.graph.input if value.name == _TARGET]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(weights[name], name) for name in wanted)
-    return bytes(model.SerializeToString())
 
 
 def check_bundle(folder: Path) -> None:
@@ -115,7 +81,7 @@ class PortablePerson:
         Raises:
             AssetError: it is no such graph.
         """
-        session = open_session(model, session_options(threads))
+        session = open_session(model, threads=threads, arena=False)
         inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
         shape = inputs[0].shape
         if len(inputs) != 1 or inputs[0].name != _TARGET or not {"raw", "mask"} <= set(outputs):
@@ -189,19 +155,18 @@ class PortableSwapper:
         notes = [f"source: {note}" for note in picture.notes]
         if len(faces) > 1:
             notes.append(f"source: shows {len(faces)} faces, the largest is used")
-        size = self.crop_size()
+        from mfs_lib.deploy.baking import bake, crop_size, load_frame  # with onnx, likewise
+
+        frame = load_frame(self.frame)
+        size = crop_size(frame)
         crop = align(picture.pixels, fit_similarity(faces[0].points, TEMPLATE * size), size)
-        return bake(self.frame, self._weights(crop, apart=apart)), tuple(notes)
+        return bake(frame, self._weights(crop, apart=apart)).SerializeToString(), tuple(notes)
 
     def crop_size(self) -> int:
         """Side of the frame graph's crop in pixels, read without running it."""
-        import onnx
+        from mfs_lib.deploy.baking import crop_size, load_frame
 
-        model = onnx.load(self.frame)
-        sides = [i.type.tensor_type.shape.dim[-1].dim_value for i in model.graph.input if i.name == _TARGET]
-        if not sides or sides[0] < 16:
-            raise AssetError(f"{self.frame} has no input {_TARGET!r} of a fixed size: make the bundle again")
-        return int(sides[0])
+        return crop_size(load_frame(self.frame))
 
     def _weights(self, crop: UInt8Image, *, apart: bool) -> dict[str, FloatImage]:
         """One person's weights by name, from the aligned source crop."""

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfs_lib.deploy.baking import bake, load_frame
 from mfs_lib.errors import OutputError
 from mfs_lib.faces.alignment import TEMPLATE, align, arcface_pixels, fit_similarity
 from mfs_lib.faces.detection import FaceDetector
@@ -41,7 +42,6 @@ from mfs_lib.swapping.portable import (
     SOURCE,
     PortablePerson,
     PortableSwapper,
-    bake,
 )
 from mfs_lib.swapping.provenance import swap_xmp
 from mfs_lib.swapping.source_process import source_weights
@@ -109,7 +109,7 @@ class _Reference:
         for name, value in weights.items():
             self._tensor(f"weights/{name}", value, "a weight that source.onnx makes of the face", _WEIGHT)
         self._picture("picture", picture, "the picture that is swapped")
-        person = PortablePerson.from_model(bake(self.bundle / FRAME, weights))
+        person = PortablePerson.from_model(bake(load_frame(self.bundle / FRAME), weights).SerializeToString())
         swapped = self._frame(person, picture, self._crop("picture", picture, size))
         self._picture("swapped", swapped, "the picture with the face put back", tolerance=_PIXEL, marked=True)
         text = json.dumps({"format": "little-endian float32, no header", **self.facts, "files": self.files}, indent=1)

@@ -77,9 +77,9 @@ def source_weights(source: Path, face: FloatImage, *, threads: int = 1) -> dict[
     Raises:
         AssetError: the graph can't be run, or reads something else than such a face.
     """
-    from mfs_lib.swapping.sessions import open_session, session_options
+    from mfs_lib.deploy.sessions import open_session
 
-    session = open_session(source, session_options(threads, thrifty=True))
+    session = open_session(source, threads=threads, once=True)
     wanted = session.get_inputs()[0]
     if list(wanted.shape[1:]) != list(face.shape[1:]):
         raise AssetError(f"{source} reads {wanted.shape}, not a face {face.shape}")

@@ -13,9 +13,10 @@ import onnx
 import pytest
 from PIL import Image
 
+from mfs_lib.deploy.baking import bake, load_frame
 from mfs_lib.errors import AssetError, NoFaceError
 from mfs_lib.swapping.frames import ArrayFrame
-from mfs_lib.swapping.portable import PortablePerson, PortableSwapper, bake, swap_face
+from mfs_lib.swapping.portable import PortablePerson, PortableSwapper, swap_face
 from mfs_lib.swapping.source_process import prepare_apart
 from tests.swapping.conftest import ASTRONAUT_POINTS
 from tests.swapping.light import SIDE
@@ -24,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def test_the_light_path_imports_no_torch() -> None:
-    names = ("frames", "tracking", "paste", "portable", "video", "video_io", "video_mark", "provenance", "sessions")
+    names = ("frames", "tracking", "paste", "portable", "video", "video_io", "video_mark", "provenance")
     lines = [f"import mfs_lib.swapping.{name}" for name in names]
     lines += ["import mfs_lib.faces.detection, mfs_lib.faces.alignment, mfs_lib.cli, sys"]
     lines += ["heavy = {'torch', 'scipy', 'matplotlib', 'skimage'} & set(sys.modules)", "assert not heavy, heavy"]
@@ -69,14 +70,14 @@ def test_incomplete_and_foreign_bundles_are_refused(small_bundle: Path, tmp_path
     (folder / "frame.onnx").unlink()
     with pytest.raises(AssetError, match=r"frame\.onnx is missing"):
         PortableSwapper.load(folder)
-    with pytest.raises(AssetError, match="doesn't give 'colour'"):
-        bake(small_bundle / "frame.onnx", {"colour": np.zeros((1, 4, 1, 1), np.float32)})
+    with pytest.raises(AssetError, match="colour must be"):
+        bake(load_frame(small_bundle / "frame.onnx"), {"colour": np.zeros((1, 4, 1, 1), np.float32)})
     with pytest.raises(AssetError, match="no input 'target'"):
-        bake(small_bundle / "source.onnx", {})
+        load_frame(small_bundle / "source.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"\xff\xff nothing")
-    with pytest.raises(AssetError, match="no ONNX graph"):
-        bake(broken, {})
+    with pytest.raises(AssetError, match="no ONNX file"):
+        load_frame(broken)
     with pytest.raises(AssetError, match="no graph that can be run"):
         PortablePerson.from_model(b"nothing")
     with pytest.raises(AssetError, match="maps 'target'"):
