@@ -8,6 +8,7 @@ and the file's own metadata, which may tell where and when it was taken.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -60,6 +61,7 @@ class VideoReader:
             self.container.close()
             raise InputError(f"{path} shows no moving picture: choose a video file")
         self.video = pictures[0]
+        self._next = 0
         self.audio = self.container.streams.audio[0] if self.container.streams.audio else None
         self.video.codec_context.thread_count = 1  # a frame for each thread would be held in memory
         megapixels = self.video.codec_context.width * self.video.codec_context.height / 1e6
@@ -101,17 +103,26 @@ class VideoReader:
                     if packet.dts is not None:  # the last, empty packet of a stream
                         yield packet
                     continue
-                yield from (planar(frame) for frame in packet.decode() if isinstance(frame, av.VideoFrame))
+                yield from (self._stamped(frame) for frame in packet.decode() if isinstance(frame, av.VideoFrame))
         except av.error.FFmpegError as error:
             raise InputError(f"{self.path} is damaged: {_reason(error)}") from error
+
+    def _stamped(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """A planar frame with a time: that of the file, or one frame after the last where the file has none."""
+        base = frame.time_base or self.video.time_base or Fraction(1, 90_000)
+        if frame.pts is None:
+            frame.pts, frame.time_base = self._next, base
+        self._next = frame.pts + max(1, round(1 / (self.rate * base)))
+        return planar(frame)
 
 
 def planar(frame: av.VideoFrame) -> av.VideoFrame:
     """A frame as writable 8-bit 4:2:0 planes, upright."""
     turn = _TURNS.get(round(frame.rotation) % 360)
     stamps = frame.pts, frame.time_base
-    if frame.format.name not in _PLANAR:
-        frame = frame.reformat(format="yuv420p")
+    size = (frame.width // 2 * 2, frame.height // 2 * 2)  # H.264 at 4:2:0 has even sides
+    if frame.format.name not in _PLANAR or size != (frame.width, frame.height):
+        frame = frame.reformat(*size, format="yuv420p")
         frame.pts, frame.time_base = stamps
     if turn is not None:
         frame = _turned(frame, turn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -101,3 +102,20 @@ def test_bad_outputs_are_refused(person: PortablePerson, tracker: FaceTracker, c
     (tmp_path / "c.mp4").mkdir()
     with pytest.raises(OutputError, match="it is a folder"):
         swap_video(person, tracker, clip_file, tmp_path / "c.mp4")
+
+
+def test_a_file_without_a_frame_is_told(
+    person: PortablePerson, tracker: FaceTracker, clip_file: Path, tmp_path: Path
+) -> None:
+    with av.open(str(clip_file)) as source, av.open(str(tmp_path / "a.mkv"), "w") as target:
+        video = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream_from_template(source.streams.audio[0])
+        target.start_encoding()
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = sound
+                target.mux(packet)
+        assert video.type == "video"
+    with pytest.raises(InputError, match="no frame that can be decoded"):
+        swap_video(person, tracker, tmp_path / "a.mkv", tmp_path / "b.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mkv"]

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from mfs_lib.errors import InputError, OutputError
 from mfs_lib.swapping.video_io import VideoReader, VideoWriter, planes_of
@@ -80,6 +81,28 @@ def test_frames_are_writable_and_of_any_format(tmp_path: Path) -> None:
     assert len(items) == 1 and isinstance(items[0], av.VideoFrame) and items[0].format.name == "yuv420p"
     planes_of(items[0]).y[...] = 50
     assert (planes_of(items[0]).y == 50).all()
+
+
+def test_an_animation_of_odd_size_becomes_a_video(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(pixels[:63, :95]) for pixels in gradient()]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=40)
+    copy(tmp_path / "a.gif", tmp_path / "b.mp4", "mp4")
+    shown = read_video(tmp_path / "b.mp4")
+    assert len(shown) == 4 and shown[0].shape == (62, 94, 3)
+
+
+def test_frames_without_a_time_follow_one_another(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.h264"), "w", format="h264") as container:  # a bare stream keeps no times
+        video = container.add_stream("libx264", rate=20)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for pixels in gradient():
+            container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")))
+        container.mux(video.encode(None))
+    with VideoReader(tmp_path / "a.h264") as reader:
+        times = [item.pts * item.time_base for item in reader.items() if item.pts is not None and item.time_base]
+    assert len(times) == 4
+    steps = np.diff([float(time) for time in times])
+    assert (steps > 0).all() and np.ptp(steps) < 1e-3
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
