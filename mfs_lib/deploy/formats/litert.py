@@ -60,7 +60,9 @@ def load(path: Path, threads: int) -> Runner:
     with quiet():
         interpreter = need("ai_edge_litert.interpreter", PACKAGES[1])
         try:
-            runner = interpreter.Interpreter(str(path), num_threads=threads).get_signature_runner()
+            opened = interpreter.Interpreter(str(path), num_threads=threads)
+            opened.allocate_tensors()
+            runner = opened.get_signature_runner()
         except ValueError as error:
             raise AssetError(f"{path} can't be run by LiteRT: {str(error).splitlines()[0]}") from error
 

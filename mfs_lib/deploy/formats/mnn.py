@@ -33,8 +33,9 @@ _OUTPUTS = ("raw", "mask", "result")
 
 def export(frame: Frame, path: Path, *, half: bool = False) -> None:
     """Write one file; with `half` its weights in float16. Its "bizCode" holds the note."""
-    need("MNN", PACKAGE)
-    converter = need("_tools", PACKAGE)
+    with quiet():  # it prints what the processor can do
+        need("MNN", PACKAGE)
+        converter = need("_tools", PACKAGE)
     with staged(path) as folder:
         source, made = folder / ".work" / "source.onnx", folder / path.name
         save_model(model_of(frame), source)
@@ -48,7 +49,8 @@ def export(frame: Frame, path: Path, *, half: bool = False) -> None:
 
 def load(path: Path, threads: int) -> Runner:
     """Open a file in MNN, on the CPU, in float32. Raises AssetError for what it can't run."""
-    mnn = need("MNN", PACKAGE)
+    with quiet():
+        mnn = need("MNN", PACKAGE)
     settings = {"backend": "CPU", "precision": "high", "numThread": threads}
     if not path.is_file():
         raise AssetError(f"{path} is missing: export it again")
