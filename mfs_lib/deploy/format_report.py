@@ -17,19 +17,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from mfs_lib.deploy.formats import FORMATS, Format, format_named, frame_of
-from mfs_lib.deploy.formats.base import FloatArray, Runner
+from mfs_lib.deploy.formats.base import TOLERANCE, FloatArray, Runner
 from mfs_lib.deploy.frame import Layout
-from mfs_lib.deploy.parity import PERSON_SEED, ParityReport, check, parity, sampled_faces, sampled_identity
+from mfs_lib.deploy.parity import (
+    PERSON_SEED,
+    ParityReport,
+    check,
+    pair_parity,
+    parity,
+    sampled_faces,
+    sampled_identity,
+)
+from mfs_lib.deploy.two_file import Parts, load_two_file, write_two_file
+from mfs_lib.faces.alignment import TEMPLATE, arcface_matrix, arcface_view
 from mfs_lib.networks.mobilefaceswap import StaticSwapper
 from mfs_lib.results import Metric, Record, append_record, markdown_table
 from mfs_lib.runinfo import file_digest
 from mfs_lib.threads import torch_threads
+from mfs_lib.weights.models import load_sface
 from mfs_lib.weights.shipped import load_student, student_path
 
 SIZES = (128, 224)
+_LAYOUTS = ("packed", "folded", "released")
+_OPEN_LAYOUTS: tuple[Layout, ...] = ("folded", "packed")
 _WARM = 5
 
 
@@ -59,8 +73,8 @@ def take_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
     return {name: Timing.of(values) for name, values in seconds.items()}
 
 
-def _key(form: Format, layout: str, size: int) -> str:
-    return f"{form.name} {layout} {size}"
+def _key(name: str, layout: str, size: int) -> str:
+    return f"{name} {layout} {size}"
 
 
 def _write_all(form: Format, static: StaticSwapper, folder: Path) -> dict[tuple[Layout, int], Path]:
@@ -82,7 +96,8 @@ def _work(form: Format, files: Mapping[tuple[Layout, int], Path]) -> dict[str, C
     """A frame of each file, by key."""
     targets = {size: sampled_faces(1, size=size).numpy() for size in SIZES}
     return {
-        _key(form, layout, size): _step(form.load(path, 1), targets[size]) for (layout, size), path in files.items()
+        _key(form.name, layout, size): _step(form.load(path, 1), targets[size])
+        for (layout, size), path in files.items()
     }
 
 
@@ -98,18 +113,20 @@ def _parity_metrics(report: ParityReport, backend: str) -> list[Metric]:
     ]
 
 
-def _time_metrics(form: Format, times: Mapping[str, Timing], backend: str, rounds: int, load: float) -> list[Metric]:
+def _time_metrics(
+    name: str, layouts: Sequence[Layout], times: Mapping[str, Timing], backend: str, rounds: int, load: float
+) -> list[Metric]:
     protocol = f"one thread; all files of the run take turns; load of the machine at the start {load:.1f}"
     return [
         Metric(
             name=f"{kind}_{layout}_{size}",
-            value=getattr(times[_key(form, layout, size)], kind),
+            value=getattr(times[_key(name, layout, size)], kind),
             unit="ms",
             backend=backend,
             protocol=protocol,
             n=rounds,
         )
-        for layout in form.layouts
+        for layout in layouts
         for size in SIZES
         for kind in ("median", "fastest")
     ]
@@ -135,14 +152,17 @@ def measure(forms: Sequence[Format], *, rounds: int) -> list[Record]:
             if not form.obstacle:
                 report = parity(form, path, static, faces, layout=form.layouts[0])
                 check(report, form.tolerance)
-                metrics += [*_parity_metrics(report, backend), *_time_metrics(form, times, backend, rounds, load)]
-            records.append(_record(form, metrics, time.perf_counter() - begun))
+                metrics += [
+                    *_parity_metrics(report, backend),
+                    *_time_metrics(form.name, form.layouts, times, backend, rounds, load),
+                ]
+            records.append(_record(form.name, metrics, time.perf_counter() - begun))
     return records
 
 
-def _record(form: Format, metrics: Sequence[Metric], seconds: float) -> Record:
+def _record(name: str, metrics: Sequence[Metric], seconds: float) -> Record:
     return Record(
-        experiment=f"export/{form.name}",
+        experiment=f"export/{name}",
         profile="mini",
         seed=PERSON_SEED,
         metrics=tuple(metrics),
@@ -150,6 +170,36 @@ def _record(form: Format, metrics: Sequence[Metric], seconds: float) -> Record:
         wall_seconds=seconds,
         data_digest=file_digest(student_path()),
     )
+
+
+def measure_pair(*, rounds: int) -> Record:
+    """The record of the two-file form. Raises ParityError if it computes something else."""
+    begun, load, student, sface = time.perf_counter(), os.getloadavg()[0], load_student(), load_sface()
+    face = arcface_view(sampled_faces(1, size=SIZES[0], seed=PERSON_SEED))
+    with torch.no_grad():
+        static = student.network.specialise(sface(face)).eval()
+    form = FORMATS["onnx"]
+    backend = f"onnxruntime {form.versions()['onnxruntime']}, weights as inputs"
+    with tempfile.TemporaryDirectory() as name, torch_threads(1):
+        work, folders = {}, {}
+        for layout, size in ((layout, size) for layout in _OPEN_LAYOUTS for size in SIZES):
+            folders[layout, size] = folder = Path(name) / f"{layout}_{size}"
+            parts = Parts(
+                identity=sface, student=student.network, size=size, points=TEMPLATE, face_from_crop=arcface_matrix(size)
+            )
+            write_two_file(folder, parts, layout=layout)
+            step = _step(load_two_file(folder, 1)(face.numpy()), sampled_faces(1, size=size).numpy())
+            work[_key("two-file", layout, size)] = step
+        faces, folder = sampled_faces(size=SIZES[0]), folders[_OPEN_LAYOUTS[0], SIZES[0]]
+        report = pair_parity(folder, face, static, faces, name="two-file", layout=_OPEN_LAYOUTS[0])
+        check(report, TOLERANCE)
+        times = take_turns(work, rounds)
+    metrics = [
+        Metric(name="bytes", value=float(report.bytes), backend=backend, n=1,
+               protocol=f"both files and the contract, layout {report.layout}, {SIZES[0]} px"),
+        *_parity_metrics(report, backend), *_time_metrics("two-file", _OPEN_LAYOUTS, times, backend, rounds, load),
+    ]  # fmt: skip
+    return _record("two-file", metrics, time.perf_counter() - begun)
 
 
 def table(records: Sequence[Record]) -> str:
@@ -167,7 +217,8 @@ def table(records: Sequence[Record]) -> str:
     return markdown_table(header, rows)
 
 
-_LAYOUTS = ("packed", "folded", "released")
+def _installed() -> list[str]:
+    return [*(name for name, form in FORMATS.items() if form.installed()), "two-file"]
 
 
 def main() -> None:
@@ -178,8 +229,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/export.jsonl"), help="file of the records")
     parser.add_argument("--only-record", help="write the records of these alone (others serve as yardsticks)")
     arguments = parser.parse_args()
-    names = arguments.formats.split(",") if arguments.formats else [n for n, f in FORMATS.items() if f.installed()]
-    records = measure([format_named(name) for name in names], rounds=arguments.rounds)
+    names = arguments.formats.split(",") if arguments.formats else _installed()
+    forms = [format_named(name) for name in names if name != "two-file"]
+    records = measure(forms, rounds=arguments.rounds)
+    if "two-file" in names:
+        records.append(measure_pair(rounds=arguments.rounds))
     kept = arguments.only_record.split(",") if arguments.only_record else names
     for record in records:
         if record.experiment.removeprefix("export/") in kept:

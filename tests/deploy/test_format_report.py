@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfs_lib.deploy.format_report import SIZES, measure, table, take_turns
+from mfs_lib.deploy.format_report import SIZES, measure, measure_pair, table, take_turns
 from mfs_lib.deploy.formats import format_named
 
 
@@ -24,3 +24,10 @@ def test_a_record_for_each_format() -> None:
         for size in SIZES:
             assert record.metric(f"median_{layout}_{size}").value > 0
     assert table([record]).count("\n") == 2
+
+
+def test_a_record_for_the_pair() -> None:
+    record = measure_pair(rounds=1)
+    assert record.experiment == "export/two-file"
+    assert record.metric("result_max").value < 1e-4 and record.metric("change_mean").value > 1 / 255
+    assert record.metric("median_folded_224").value > 0

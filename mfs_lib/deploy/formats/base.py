@@ -40,7 +40,7 @@ SYNTHETIC = (
 )
 """What every exported file says of itself, where its format has a place for it."""
 
-TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2
+TOLERANCE, HALF_TOLERANCE = 1e-4, 1e-2
 """Largest difference of any pixel of the swap that is mere rounding, in float32 and with weights in float16."""
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import onnx
+
 from mfs_lib.deploy.formats.base import (
     HALF_TOLERANCE,
     TOLERANCE,
@@ -38,13 +41,26 @@ def export(frame: Frame, path: Path, *, half: bool = False) -> None:
         converter = need("_tools", PACKAGE)
     with staged(path) as folder:
         source, made = folder / ".work" / "source.onnx", folder / path.name
-        save_model(model_of(frame), source)
+        model = model_of(frame)
+        save_model(_rounded(model) if half else model, source)
         words = ["mnnconvert", "-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(made)]
         words += ["--bizCode", frame.notes.get("note", "mfs_lib")]
         with quiet():
             converter.mnnconvert([*words, "--fp16"] if half else words)
         if not made.exists():
             raise ConfigError("MNN's converter can't convert this network: try the layout 'folded'")
+
+
+def _rounded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with kernels of float16's values: the converter cuts digits off where it should round.
+
+    Cut off, all kernels shrink, and a swap is six times further from PyTorch's than rounded.
+    """
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1 and tensor.data_type == onnx.TensorProto.FLOAT:
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    return model
 
 
 def load(path: Path, threads: int) -> Runner:
