@@ -92,9 +92,9 @@ def our_networks(static: StaticSwapper, target: Tensor, threads: int, *, suffix:
     every: dict[str, tuple[onnx.ModelProto, dict[str, FloatArray]]] = {
         layout: (network.person(layout=layout), network.given) for layout in LAYOUTS
     }
-    every["packed, half mask"] = network.person(half_mask=True), network.given
+    every["packed-half-mask"] = network.person(half_mask=True), network.given
     opened = frame_model(static, size=network.size, outputs=_OUTPUTS)
-    every["weights as inputs"] = opened, {**network.given, **weights}
+    every["weights-as-inputs"] = opened, {**network.given, **weights}
     for name, (model, inputs) in every.items():
         run = _session(model, inputs, threads)
         yield network.candidate(name + suffix, run, baseline="released" + suffix, threads=threads)
@@ -106,7 +106,7 @@ def student_networks(static: StaticSwapper, target: Tensor, threads: int, *, suf
     layouts: tuple[Layout, ...] = ("released", "packed")
     for layout in layouts:
         run = _session(network.person(layout=layout), network.given, threads)
-        yield network.candidate(f"student {layout}{suffix}", run, baseline=f"student released{suffix}", threads=threads)
+        yield network.candidate(f"student-{layout}{suffix}", run, baseline=f"student-released{suffix}", threads=threads)
 
 
 def quantised_students(
@@ -118,7 +118,7 @@ def quantised_students(
     kinds: tuple[Bits, ...] = ("float16", "int8-weights", "int8")
     for bits in kinds:
         run = _session(quantised(model, bits, faces=calibration), network.given, 1)
-        yield network.candidate(f"student packed, {bits}", run, baseline="student released")
+        yield network.candidate(f"student-packed-{bits}", run, baseline="student-released")
 
 
 def runtime_networks(static: StaticSwapper, target: Tensor, folder: Path) -> Iterator[Candidate]:
@@ -134,7 +134,7 @@ def runtime_networks(static: StaticSwapper, target: Tensor, folder: Path) -> Ite
             form.export(frame_of(static, size=network.size, layout=layout, outputs=_OUTPUTS), path)
             run = partial(form.load(path, 1), target.numpy())
             yield network.candidate(
-                f"{layout}, {form.name}", run, baseline=f"released, {form.name}", runtime=version
+                f"{layout}-{form.name}", run, baseline=f"released-{form.name}", runtime=version
             )  # fmt: skip
 
 

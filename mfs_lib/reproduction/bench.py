@@ -94,7 +94,8 @@ class Bench:
         if self.memory is not None:
             lines.append(
                 f"peak memory of a swapped 1080p video: {self.memory.above_interpreter:.0f} MB above the interpreter, of "
-                f"them {self.memory.libraries - self.memory.interpreter:.0f} MB numpy, OpenCV and ONNX Runtime"
+                f"them {self.memory.libraries - self.memory.interpreter:.0f} MB numpy, OpenCV and ONNX Runtime; the process that "
+                f"made the person ready before took {self.memory.preparing:.0f} MB"
             )
         return "\n".join(lines)
 
@@ -115,9 +116,9 @@ def network_candidates(threads: Sequence[int], folder: Path, *, peers: bool = Tr
     trained, small = sampled_person(student_size)
     static = release_like(trained)
     for count in threads:
-        suffix = "" if count == 1 else f", {count} threads"
+        suffix = "" if count == 1 else f"-{count}-threads"
         for size in SIZES:
-            named = suffix if size == SIZES[0] else f" {size}{suffix}"
+            named = suffix if size == SIZES[0] else f"-{size}{suffix}"
             yield from our_networks(static, sampled_person(size)[1], count, suffix=named)
         yield from student_networks(trained, small, count, suffix=suffix)
     yield from quantised_students(trained, small, calibration=_faces(student_size))
@@ -173,7 +174,7 @@ def record_bench(bench: Bench, path: Path, *, rounds: int, wall_seconds: float) 
     for entry in bench.entries:
         append_record(path, _record(entry.name, _metrics(entry, protocol), wall_seconds))
     if bench.memory is not None:
-        names = ("interpreter", "libraries", "swapping", "above_interpreter")
+        names = ("interpreter", "libraries", "swapping", "above_interpreter", "preparing")
         metrics = tuple(
             Metric(
                 name=n,

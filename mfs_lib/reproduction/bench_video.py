@@ -73,7 +73,7 @@ def stage_candidates(scene: Scene) -> Iterator[Candidate]:
     def stage(name: str, resolution: str, run: Callable[[], Any]) -> Candidate:
         return Candidate(name=name, runtime=RUNTIME, threads=1, resolution=resolution, run=run, kind="stage")
 
-    yield stage("new person", "640x640", lambda: scene.swapper.prepare(scene.portrait))
+    yield stage("new-person", "640x640", lambda: scene.swapper.prepare(scene.portrait))
     for width, height in SIZES:
         clip = Clip(world, seed=CLIP_SEED, frames=_STILLS, width=width, height=height, rate=RATE)
         yield from _frame_stages(scene, [frame.image for frame in clip.frames()], f"{width}x{height}", stage)
@@ -104,7 +104,7 @@ def _frame_stages(
         np.copyto(canvas, region)
         paste(canvas, raw, mask, matrix, crop=scaled)
 
-    label = f" {resolution}"
+    label = f"-{resolution}"
     yield stage("search" + label, resolution, lambda: searching.update(ArrayFrame(stills[0])))
     yield stage("track" + label, resolution, lambda: tracker.update(ArrayFrame(next(there_and_back))))
     yield stage("align" + label, resolution, lambda: align(*halved(region, matrix, size, keep=1.5), size))
@@ -185,7 +185,7 @@ def video_entries(scene: Scene, folder: Path, *, frames: int, rounds: int = 3, p
 def _video_entry(size: tuple[int, int], values: Sequence[float]) -> Entry:
     median, p95 = (float(np.percentile(values, q)) for q in (50, 95))
     return Entry(
-        name=f"video {size[0]}x{size[1]}", runtime=f"{RUNTIME}, PyAV {av.__version__}", threads=2,
+        name=f"video-{size[0]}x{size[1]}", runtime=f"{RUNTIME}, PyAV {av.__version__}", threads=2,
         resolution=f"{size[0]}x{size[1]}", kind="end to end", median_ms=median, p95_ms=p95, rounds=len(values),
         ratio_to_released=None,
     )  # fmt: skip
@@ -203,7 +203,7 @@ def _one_opencv_thread() -> Iterator[None]:
 
 
 _PEAK = """
-import sys
+import resource, sys
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
@@ -212,24 +212,33 @@ import cv2, numpy, onnxruntime
 cv2.setNumThreads(1)
 libraries = peak()
 from pathlib import Path
-from mfs_lib.swapping.portable import DETECTOR, PortableSwapper
+from mfs_lib.swapping.portable import DETECTOR
+from mfs_lib.swapping.source_process import prepare_apart
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.swapping.video import swap_video
 bundle, source, target, output = map(Path, sys.argv[1:])
-person = PortableSwapper.load(bundle).prepare(source)
+person = prepare_apart(bundle, source)
 report = swap_video(person, FaceTracker(model=bundle / DETECTOR), target, output)
 assert report.swapped and "torch" not in sys.modules
-print(bare, libraries, peak())
+print(bare, libraries, peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Peaks of resident memory in MB: the bare interpreter, with numpy, OpenCV and ONNX Runtime imported, and swapping."""
+    """Peaks of resident memory in MB.
+
+    Attributes:
+        interpreter: of bare Python.
+        libraries: with numpy, OpenCV and ONNX Runtime imported.
+        swapping: of the process that swaps a video.
+        preparing: of the largest of the processes that made the person ready before and were gone then.
+    """
 
     interpreter: float
     libraries: float
     swapping: float
+    preparing: float
 
     @property
     def above_interpreter(self) -> float:
@@ -247,4 +256,4 @@ def measure_memory(scene: Scene, video: Path, folder: Path) -> Memory | None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"the swap in a process of its own failed: {done.stderr.strip().splitlines()[-1]}")
-    return Memory(*(int(value) * 1024 / 1e6 for value in done.stdout.split()[-3:]))
+    return Memory(*(int(value) * 1024 / 1e6 for value in done.stdout.split()[-4:]))

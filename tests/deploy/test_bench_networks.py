@@ -20,10 +20,10 @@ def test_layouts_of_the_release_agree_with_a_students_weights() -> None:
     assert count_parameters(static, weights_only=True) == 494_979
     torch.testing.assert_close(static.fusion.state_dict(), trained.fusion.state_dict())
     found = {c.name: c for c in our_networks(static, target, 1)}
-    assert list(found) == ["released", "folded", "packed", "packed, half mask", "weights as inputs"]
+    assert list(found) == ["released", "folded", "packed", "packed-half-mask", "weights-as-inputs"]
     for name, candidate in found.items():
         assert candidate.max_difference is not None
-        assert (candidate.max_difference > 1e-3) == (name == "packed, half mask")
+        assert (candidate.max_difference > 1e-3) == (name == "packed-half-mask")
     assert {c.mac for c in found.values()} == {305_722_368 * 128 * 128 // (224 * 224)}
     students = list(student_networks(trained, target, 1))
     assert max(c.max_difference or 1.0 for c in students) < 1e-3
