@@ -92,11 +92,7 @@ class Bench:
         )
         lines = [tabulate(rows, header, disable_numparse=True), self.processor]
         if self.memory is not None:
-            lines.append(
-                f"peak memory of a swapped 1080p video: {self.memory.above_interpreter:.0f} MB above the interpreter, of "
-                f"them {self.memory.libraries - self.memory.interpreter:.0f} MB numpy, OpenCV and ONNX Runtime; the process that "
-                f"made the person ready before took {self.memory.preparing:.0f} MB"
-            )
+            lines.append(str(self.memory))
         return "\n".join(lines)
 
 
@@ -174,14 +170,14 @@ def record_bench(bench: Bench, path: Path, *, rounds: int, wall_seconds: float) 
     for entry in bench.entries:
         append_record(path, _record(entry.name, _metrics(entry, protocol), wall_seconds))
     if bench.memory is not None:
-        names = ("interpreter", "libraries", "swapping", "above_interpreter", "preparing")
+        names = ("interpreter", "libraries", "swapper", "above_interpreter", "video", "preparing")
         metrics = tuple(
             Metric(
                 name=n,
                 value=getattr(bench.memory, n),
                 unit="MB",
                 backend="VmHWM",
-                protocol="1080p video, one process",
+                protocol="1080p, a process of its own",
                 n=1,
             )
             for n in names

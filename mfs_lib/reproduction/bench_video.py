@@ -31,6 +31,7 @@ from mfs_lib.swapping.paste import crop_region, paste
 from mfs_lib.swapping.portable import DETECTOR, PortablePerson, PortableSwapper, swap_face
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.swapping.video import swap_video
+from mfs_lib.swapping.video_io import VideoReader, planes_of
 
 UInt8Image = npt.NDArray[np.uint8]
 
@@ -207,53 +208,93 @@ import resource, sys
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-bare = peak()
+def told():
+    assert "torch" not in sys.modules
+    print(*sizes, peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sizes = [peak()]
+from pathlib import Path
 import cv2, numpy, onnxruntime
 cv2.setNumThreads(1)
-libraries = peak()
-from pathlib import Path
+sizes.append(peak())
+bundle, source, target, output = map(Path, sys.argv[1:])
+"""
+_SWAPPER = """
+from mfs_lib.swapping.frames import PlanarFrame
+from mfs_lib.swapping.portable import DETECTOR, PortablePerson, swap_face
+from mfs_lib.swapping.tracking import FaceTracker
+person, tracker = PortablePerson.from_model(source.read_bytes()), FaceTracker(model=bundle / DETECTOR)
+for path in sorted(target.iterdir()):
+    with numpy.load(path) as planes:
+        frame = PlanarFrame(planes["y"], planes["u"], planes["v"])
+    faces = tracker.update(frame)
+    assert faces and swap_face(frame, person, faces[0].points) and "av" not in sys.modules
+told()
+"""
+_WHOLE = """
 from mfs_lib.swapping.portable import DETECTOR
 from mfs_lib.swapping.source_process import prepare_apart
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.swapping.video import swap_video
-bundle, source, target, output = map(Path, sys.argv[1:])
 person = prepare_apart(bundle, source)
-report = swap_video(person, FaceTracker(model=bundle / DETECTOR), target, output)
-assert report.swapped and "torch" not in sys.modules
-print(bare, libraries, peak(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+assert swap_video(person, FaceTracker(model=bundle / DETECTOR), target, output).swapped
+told()
 """
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Peaks of resident memory in MB.
+    """Peaks of resident memory in MB, of processes of their own.
 
     Attributes:
         interpreter: of bare Python.
         libraries: with numpy, OpenCV and ONNX Runtime imported.
-        swapping: of the process that swaps a video.
-        preparing: of the largest of the processes that made the person ready before and were gone then.
+        swapper: that follows and swaps the face in decoded 1080p frames.
+        video: that swaps a 1080p video, with its decoder and encoder.
+        preparing: of the largest of the processes that make a person ready before and are gone then.
     """
 
     interpreter: float
     libraries: float
-    swapping: float
+    swapper: float
+    video: float
     preparing: float
+
+    def __str__(self) -> str:
+        video = self.video - self.interpreter
+        return (
+            f"peak memory at 1080p: the swapper takes {self.above_interpreter:.0f} MB above the interpreter, "
+            f"{self.libraries - self.interpreter:.0f} of them numpy, OpenCV and ONNX Runtime; with decoder and encoder of a "
+            f"video it is {video:.0f}; making a person ready takes {self.preparing:.0f} in a process of its own"
+        )
 
     @property
     def above_interpreter(self) -> float:
-        """What swapping takes above the bare interpreter, MB."""
-        return self.swapping - self.interpreter
+        """What the swapper takes above the bare interpreter, MB."""
+        return self.swapper - self.interpreter
 
 
 def measure_memory(scene: Scene, video: Path, folder: Path) -> Memory | None:
-    """Peak memory of a process that swaps a video by the light path; None where the system doesn't tell (not Linux)."""
+    """Peaks of processes that swap by the light path; None where the system doesn't tell them (not Linux)."""
     if not Path("/proc/self/status").exists():
         return None
-    source = folder / "source.png"
+    source, person, frames = folder / "source.png", folder / "person.onnx", folder / "frames"
     cv2.imwrite(str(source), scene.portrait[..., ::-1])
-    command = [sys.executable, "-c", _PEAK, str(scene.bundle), str(source), str(video), str(folder / "memory.mp4")]
+    person.write_bytes(scene.person.model)
+    frames.mkdir()
+    with VideoReader(video) as reader:
+        decoded = itertools.islice((item for item in reader.items() if isinstance(item, av.VideoFrame)), _STILLS)
+        for index, item in enumerate(decoded):
+            planes = planes_of(item)
+            np.savez(frames / f"{index:03d}.npz", y=planes.y, u=planes.u, v=planes.v)
+    swapper = _peaks(_SWAPPER, scene.bundle, person, frames, folder / "none")
+    whole = _peaks(_WHOLE, scene.bundle, source, video, folder / "memory.mp4")
+    return Memory(swapper[0], swapper[1], swapper[2], whole[2], whole[3])
+
+
+def _peaks(code: str, *paths: Path) -> list[float]:
+    """Peaks (MB) that a process of its own tells: bare, with libraries, in the end, and of its largest child."""
+    command = [sys.executable, "-c", _PEAK + code, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InputError(f"the swap in a process of its own failed: {done.stderr.strip().splitlines()[-1]}")
-    return Memory(*(int(value) * 1024 / 1e6 for value in done.stdout.split()[-4:]))
+    return [int(value) * 1024 / 1e6 for value in done.stdout.split()[-4:]]

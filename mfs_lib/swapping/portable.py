@@ -81,7 +81,7 @@ class PortablePerson:
         Raises:
             AssetError: it is no such graph.
         """
-        session = open_session(model, threads=threads, arena=False)
+        session = open_session(model, threads=threads)
         inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
         shape = inputs[0].shape
         if len(inputs) != 1 or inputs[0].name != _TARGET or not {"raw", "mask"} <= set(outputs):
