@@ -141,8 +141,6 @@ def _export_person(args: argparse.Namespace) -> dict[str, Any]:
     if args.identity is None:
         args.usage_error(f"--identity is needed for --format {form.name}: it holds one person")
     form.check_path(args.output)
-    if args.layout is not None:
-        form.check_layout(args.layout)
     form.require()
     if args.parity and form.obstacle:
         raise InputError(f"{form.obstacle}: export without --parity here")
