@@ -125,7 +125,7 @@ def _refuse_overwriting(files: tuple[Path, ...], *, force: bool) -> None:
         raise OutputError(f"{', '.join(there)} exists already: choose another name, or add --force")
 
 
-def _note(args: argparse.Namespace, name: str) -> dict[str, str]:
+def _note(name: str) -> dict[str, str]:
     """What a file says of its making, beside what every file says."""
     from mfs_lib.swapping.provenance import SOURCE_TYPE
 
@@ -141,8 +141,6 @@ def _export_person(args: argparse.Namespace) -> dict[str, Any]:
     if args.identity is None:
         args.usage_error(f"--identity is needed for --format {form.name}: it holds one person")
     form.check_path(args.output)
-    if args.layout is not None:
-        form.check_layout(args.layout)
     form.require()
     if args.parity and form.obstacle:
         raise InputError(f"{form.obstacle}: export without --parity here")
@@ -153,7 +151,7 @@ def _export_person(args: argparse.Namespace) -> dict[str, Any]:
     person = swapper.prepare(args.identity)
     network = cast("StaticSwapper", person.network)
     layout, size = args.layout or form.layouts[0], args.size or swapper.crop_size
-    frame = frame_of(network, size=size, layout=layout, outputs=args.outputs, notes=_note(args, swapper.name))
+    frame = frame_of(network, size=size, layout=layout, outputs=args.outputs, notes=_note(swapper.name))
     form.export(frame, args.output)
     parity = _parity(form, args.output, network, size, layout) if args.parity else None
     report = _report(args, form.title, form.files(args.output), layout, size, parity)
@@ -206,36 +204,36 @@ def _export_folder(args: argparse.Namespace) -> dict[str, Any]:
 
     networks = load_networks(args.weights)
     parts = _parts(networks, args.size, bundle=bundle)
-    layout: Layout = args.layout or "folded"
+    layout: Layout = args.layout or "packed"
     if bundle:
         files = write_bundle(args.output, parts, fetch("yunet"), layout=layout)
     else:
-        notes = _note(args, networks.name)
+        notes = _note(networks.name)
         files = write_two_file(args.output, parts, layout=layout, outputs=args.outputs, notes=notes)
     parity = _pair_parity(args.output, networks, parts, args.format, layout) if args.parity else None
     return {**_report(args, _TITLES[args.format], files, layout, parts.size, parity), "notes": []}
 
 
 def _parts(networks: Networks, size: int | None, *, bundle: bool) -> Parts:
-    """The networks with what a host must know of their crop."""
+    """The networks with what a host must know of their crop; a bundle is for our template alone."""
     import numpy as np
 
     from mfs_lib.deploy.onnx import FACE_SIZE
     from mfs_lib.deploy.two_file import Parts
     from mfs_lib.faces.alignment import arcface_matrix
+    from mfs_lib.swapping.bundle import bundle_parts
     from mfs_lib.swapping.recipe import OUR_TEMPLATE
 
-    side, ours = size or networks.crop_size, networks.template is OUR_TEMPLATE
-    if bundle and not ours:
-        raise InputError("a bundle is read with our template: its weights must be a student of ours, not the release's")
-    scale = FACE_SIZE / side
+    if bundle:
+        bundle_parts(networks)  # refuses the others
+    side, scale = size or networks.crop_size, FACE_SIZE / (size or networks.crop_size)
     whole = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]])
     return Parts(
         identity=networks.identity,
         student=networks.student,
         size=side,
         points=networks.template.points,
-        face_from_crop=arcface_matrix(side) if ours else whole,
+        face_from_crop=arcface_matrix(side) if networks.template is OUR_TEMPLATE else whole,
     )
 
 

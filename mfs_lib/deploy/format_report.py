@@ -43,7 +43,7 @@ from mfs_lib.weights.shipped import load_student, student_path
 
 SIZES = (128, 224)
 _LAYOUTS = ("packed", "folded", "released")
-_OPEN_LAYOUTS: tuple[Layout, ...] = ("folded", "packed")
+_OPEN_LAYOUTS: tuple[Layout, ...] = ("packed", "folded")
 _WARM = 5
 
 

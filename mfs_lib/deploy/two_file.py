@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from torch import nn
 
 from mfs_lib import __version__
 from mfs_lib.deploy.formats.base import SYNTHETIC, FloatArray, Runner, check_target, named
 from mfs_lib.deploy.frame import Layout, Output
 from mfs_lib.deploy.onnx import OPSET, pair_models, save_model
-from mfs_lib.errors import AssetError
+from mfs_lib.deploy.sessions import open_session
 from mfs_lib.networks.mobilefaceswap import MobileFaceSwap
 from mfs_lib.weights.safe_io import write_atomically, write_text
 
@@ -60,7 +59,7 @@ def write_two_file(
     folder: Path,
     parts: Parts,
     *,
-    layout: Layout = "folded",
+    layout: Layout = "packed",
     outputs: Sequence[Output] = ("raw", "mask"),
     notes: Mapping[str, str] | None = None,
     contract: str = CONTRACT,
@@ -80,7 +79,7 @@ def write_two_file(
     return tuple(files)
 
 
-def write_bundle(folder: Path, parts: Parts, detector: Path, *, layout: Layout = "folded") -> tuple[Path, ...]:
+def write_bundle(folder: Path, parts: Parts, detector: Path, *, layout: Layout = "packed") -> tuple[Path, ...]:
     """The two files and the face detector's; returns the files. Raises as `write_two_file`."""
     write_atomically(folder / DETECTOR, lambda temporary: _copy(detector, temporary))
     return (folder / DETECTOR, *write_two_file(folder, parts, layout=layout, contract=BUNDLE))
@@ -134,7 +133,7 @@ def load_two_file(folder: Path, threads: int) -> Callable[[FloatArray], Runner]:
     Raises:
         AssetError: a file is missing or can't be run.
     """
-    source, frame = (_session(folder / name, threads) for name in (SOURCE, FRAME))
+    source, frame = (open_session(folder / name, threads=threads) for name in (SOURCE, FRAME))
     weights = [output.name for output in source.get_outputs()]
     names = [output.name for output in frame.get_outputs()]
 
@@ -148,12 +147,3 @@ def load_two_file(folder: Path, threads: int) -> Callable[[FloatArray], Runner]:
         return run
 
     return person
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own types are private
-        raise AssetError(f"{path} can't be run: {str(error).splitlines()[0]}") from error

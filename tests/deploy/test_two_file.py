@@ -85,7 +85,7 @@ def test_a_bundle_has_the_detector_too(parts: Parts, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(AssetError, match=r"source\.onnx can't be run"):
+    with pytest.raises(AssetError, match=r"source\.onnx is no graph that can be run"):
         load_two_file(tmp_path, 1)
     with pytest.raises(InputError, match="a target is"):
         load_two_file(folder, 1)(np.zeros((112, 112, 3), np.float32))

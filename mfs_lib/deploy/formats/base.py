@@ -138,11 +138,6 @@ class Format:
         """Whether its packages are there (none is imported)."""
         return all(importlib.util.find_spec(module) for module in self.modules)
 
-    def check_layout(self, layout: str) -> None:
-        """Raise InputError for a layout that the format doesn't take."""
-        if layout not in self.layouts:
-            raise InputError(f"{self.title} takes the layouts {', '.join(self.layouts)}, not {layout}")
-
     def require(self) -> None:
         """Raise RuntimeMissingError, saying what to install, if a package isn't there."""
         if not self.installed():

@@ -44,9 +44,10 @@ def load(path: Path, threads: int) -> Runner:
         library = need("executorch.extension.pybindings.portable_lib", PACKAGE)
         library._unsafe_reset_threadpool(threads)
     try:
-        program = runtime.load_program(path)
-        names = program.load_method("outputs").execute([])[0].split(",")
-        forward = program.load_method("forward")
+        with quiet():
+            program = runtime.load_program(path)
+            names = program.load_method("outputs").execute([])[0].split(",")
+            forward = program.load_method("forward")
     except (RuntimeError, OSError, AttributeError) as error:
         raise AssetError(f"{path} can't be run by ExecuTorch: export it again ({error})") from error
 

@@ -27,11 +27,11 @@ from mfs_lib.deploy.formats.base import (
     staged,
 )
 from mfs_lib.deploy.formats.onnx import model_of
+from mfs_lib.deploy.frame import OUTPUTS
 from mfs_lib.deploy.onnx import save_model
 from mfs_lib.errors import AssetError, ConfigError
 
 PACKAGE = "MNN==3.6.1"
-_OUTPUTS = ("raw", "mask", "result")
 
 
 def export(frame: Frame, path: Path, *, half: bool = False) -> None:
@@ -70,12 +70,15 @@ def load(path: Path, threads: int) -> Runner:
     settings = {"backend": "CPU", "precision": "high", "numThread": threads}
     if not path.is_file():
         raise AssetError(f"{path} is missing: export it again")
-    with quiet():
-        manager = mnn.nn.create_runtime_manager((settings,))
-        module = mnn.nn.load_module_from_file(str(path), [], [], runtime_manager=manager)
-    names = module.get_info()["outputNames"] if module else []
-    if not names or set(names) - set(_OUTPUTS):
-        raise AssetError(f"{path} can't be run by MNN: export it again")
+    try:
+        with quiet():
+            manager = mnn.nn.create_runtime_manager((settings,))
+            module = mnn.nn.load_module_from_file(str(path), [], [], runtime_manager=manager)
+        names = module.get_info()["outputNames"]
+    except (SystemError, RuntimeError) as error:
+        raise AssetError(f"{path} can't be run by MNN: export it again") from error
+    if not names or set(names) - set(OUTPUTS):
+        raise AssetError(f"{path} is no network of ours, with the outputs {names}")
 
     def run(target: FloatArray) -> dict[str, FloatArray]:
         data = check_target(target)

@@ -23,6 +23,7 @@ from mfs_lib.deploy.formats.base import (
     check_target,
     named,
     need,
+    quiet,
     staged,
 )
 from mfs_lib.errors import AssetError, ConfigError
@@ -64,8 +65,9 @@ def load(path: Path, threads: int, *, half: bool = False) -> Runner:
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"):
         setattr(net.opt, option, half)
     net.opt.use_bf16_storage = False
-    # A missing graph is noticed here: ncnn itself writes of it to the terminal and goes on.
-    if not path.is_file() or net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin"))):
+    with quiet():  # it writes of what is wrong to the terminal
+        failed = not path.is_file() or net.load_param(str(path)) or net.load_model(str(path.with_suffix(".bin")))
+    if failed:
         raise AssetError(f"{path} and its .bin can't be run by ncnn: export them again")
     names = list(net.output_names())
 

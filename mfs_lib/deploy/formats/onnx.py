@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-import onnxruntime
 
 from mfs_lib.deploy.formats.base import FloatArray, Format, Frame, Runner, check_target, named
 from mfs_lib.deploy.onnx import OPSET, export_model, save_model
-from mfs_lib.errors import AssetError
+from mfs_lib.deploy.sessions import open_session
 
 
 def model_of(frame: Frame) -> onnx.ModelProto:
@@ -24,13 +23,7 @@ def export(frame: Frame, path: Path) -> None:
 
 def load(path: Path, threads: int) -> Runner:
     """Open a file in ONNX Runtime, on the CPU. Raises AssetError for what it can't run."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own types are private
-        raise AssetError(f"{path} can't be run: {str(error).splitlines()[0]}") from error
+    session = open_session(path, threads=threads)
     names = [output.name for output in session.get_outputs()]
 
     def run(target: FloatArray) -> dict[str, FloatArray]:

@@ -19,6 +19,7 @@ from mfs_lib.deploy.formats.base import (
     check_target,
     named,
     need,
+    quiet,
     staged,
 )
 from mfs_lib.deploy.formats.onnx import model_of
@@ -42,9 +43,10 @@ def load(path: Path, threads: int) -> Runner:
     openvino = need("openvino", PACKAGE)
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     try:
-        compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+        with quiet():
+            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     except RuntimeError as error:
-        raise AssetError(f"{path} can't be run: {str(error).splitlines()[0]}") from error
+        raise AssetError(f"{path} can't be run by OpenVINO: {str(error).strip().splitlines()[-1]}") from error
     names = [output.get_any_name() for output in compiled.outputs]
     request = compiled.create_infer_request()
 

@@ -10,6 +10,7 @@ import pytest
 from mfs_lib.deploy.formats import format_named, frame_of
 from mfs_lib.deploy.frame import Layout
 from mfs_lib.deploy.parity import ParityReport
+from mfs_lib.errors import AssetError
 from mfs_lib.networks.mobilefaceswap import StaticSwapper
 
 pytest.importorskip("executorch")
@@ -32,3 +33,12 @@ def test_every_convolution_is_xnnpacks(static: StaticSwapper, tmp_path: Path) ->
     format_named("executorch").export(frame_of(static, size=64, layout="packed"), path)
     assert b"XnnpackBackend" in path.read_bytes()
     assert b"aten::convolution" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense"])
+def test_what_is_no_network_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    form, path = format_named("executorch"), tmp_path / "person.pte"
+    for file in form.files(path) if content is not None else ():
+        file.write_bytes(content or b"")
+    with pytest.raises(AssetError, match=r"person\.pte"):
+        form.load(path, 1)

@@ -57,7 +57,7 @@ def test_another_size_than_the_trained_one(static: StaticSwapper, tmp_path: Path
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "person.onnx"
     path.write_bytes(b"nonsense")
-    with pytest.raises(AssetError, match=r"person\.onnx can't be run"):
+    with pytest.raises(AssetError, match=r"person\.onnx is no graph that can be run"):
         format_named("onnx").load(path, 1)
 
 
