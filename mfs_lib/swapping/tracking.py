@@ -27,6 +27,7 @@ frames, where it confirms that what is followed still is a face.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -177,11 +178,11 @@ class FaceTracker:
         found = [_scaled(face, factor) for face in self._search.detect(frame.small(*size))]
         kept = [track for track in followed if any(_overlap(track.face, face) > _SAME for face in found)]
         fresh = [face for face in found if all(_overlap(track.face, face) <= _SAME for track in kept)]
+        # What the search takes for a face may be a piece of wall; a second look tells, and then the next one counts.
+        started = (track for face in fresh if (track := self._started(face, frame)) is not None)
         if self.follow == "largest":
-            if kept:
-                return kept[:1]
-            fresh = fresh[:1]
-        return kept + [track for face in fresh if (track := self._started(face, frame)) is not None]
+            return kept[:1] or list(itertools.islice(started, 1))
+        return [*kept, *started]
 
     def _started(self, face: Face, frame: Frame) -> _Track | None:
         """A new track: looked at twice, since the view of the first look is levelled by coarse points."""

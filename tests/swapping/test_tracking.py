@@ -8,7 +8,7 @@ import pytest
 
 from mfs_lib.errors import InputError
 from mfs_lib.faces.alignment import transform_points
-from mfs_lib.faces.detection import FaceDetector
+from mfs_lib.faces.detection import Face, FaceDetector
 from mfs_lib.swapping.frames import ArrayFrame
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.weights.registry import fetch
@@ -55,6 +55,22 @@ def test_loss_and_return(head: Pixels) -> None:
     counts = [len(follower.update(ArrayFrame(image))) for image in (wall, first, second, wall, wall, first)]
     assert counts == [0, 1, 1, 0, 0, 1]
     assert follower.counts.without_face == 3
+
+
+def test_a_piece_of_wall_taken_for_the_largest_face_is_passed_over(
+    head: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, ((image, _),) = tracker(), moving_frames(head, 1)
+    wall = Face(
+        box=np.array([0.0, 0, 60, 60]),
+        score=0.61,
+        points=np.array([[10.0, 10], [30, 10], [20, 20], [12, 30], [28, 30]]),
+    )
+    detect = follower._search.detect
+    monkeypatch.setattr(follower._search, "detect", lambda small: [wall, *detect(small)])
+    faces = follower.update(ArrayFrame(image))
+    assert len(faces) == 1
+    assert np.abs(faces[0].points - tracker().update(ArrayFrame(image))[0].points).max() < 1
 
 
 def test_a_cut_starts_anew(head: Pixels) -> None:
