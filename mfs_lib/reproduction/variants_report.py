@@ -7,6 +7,7 @@ pair's own person is specialised, stored in the variant's form and run by ONNX R
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,10 +21,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mfs_lib.deploy.baking import bake
+from mfs_lib.deploy.formats import format_named
 from mfs_lib.deploy.frame import injected_weights, weight_names
-from mfs_lib.deploy.onnx import frame_model
+from mfs_lib.deploy.onnx import frame_model, save_model
 from mfs_lib.deploy.quantise import VARIANTS, Bits, quantised
-from mfs_lib.deploy.sessions import RUNTIME, open_session, runner
+from mfs_lib.deploy.sessions import RUNTIME, Runner, open_session, runner
 from mfs_lib.evaluation.evaluate import Backends, evaluate
 from mfs_lib.evaluation.folders import SwapSet
 from mfs_lib.faces.morphable import MorphableWorld
@@ -39,7 +41,10 @@ CALIBRATION_FACES = 32
 HALF_MASK = "half-mask"
 """The variant whose mask is found at half the size (see `deploy.heads.HalfMaskHead`), in 32 bits."""
 
-NAMES: tuple[str, ...] = (*VARIANTS, HALF_MASK)
+BFLOAT = "bfloat16"
+"""The variant that OpenVINO computes in bfloat16, where it is installed and the processor can."""
+
+NAMES: tuple[str, ...] = (*VARIANTS, HALF_MASK, BFLOAT)
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -63,16 +68,25 @@ def open_frame(student: Student, name: str) -> onnx.ModelProto:
 def variant_swaps(student: Student, pairs: SampledPairs, name: str, faces: Sequence[FloatArray]) -> tuple[Tensor, int]:
     """Swaps (N,3,S,S) of all pairs by one variant, and the bytes of one person's file."""
     frame, names = open_frame(student, name), weight_names(5, 4)
-    bits: Bits = "float32" if name == HALF_MASK else name  # type: ignore[assignment]
+    bits: Bits = name if name in VARIANTS else "float32"
     swaps, size = [], 0
     for index in tqdm(range(len(pairs)), desc=name):
         weights = injected_weights(student.network.inject(pairs.part(slice(index, index + 1)).identity))
         person = bake(frame, {key: value.numpy() for key, value in zip(names, weights, strict=True)})
         model = quantised(person, bits, faces=faces)
         size = model.ByteSize()
-        run = runner(open_session(model))
+        run = _in_bfloat16(model) if name == BFLOAT else runner(open_session(model))
         swaps.append(torch.from_numpy(run({"target": pairs.target[index : index + 1].numpy()})["result"]))
     return torch.cat(swaps).clamp(0, 1), size
+
+
+def _in_bfloat16(model: onnx.ModelProto) -> Runner:
+    """A person's ONNX model run by OpenVINO (which reads such files, too) in bfloat16."""
+    form = format_named("openvino-bf16")
+    form.require()
+    with tempfile.TemporaryDirectory() as folder:
+        run = form.load(save_model(model, Path(folder) / "person.onnx"), 1)
+    return lambda inputs: run(inputs["target"])
 
 
 def difference_metrics(swaps: Tensor, reference: Tensor, size: int) -> list[Metric]:
@@ -111,7 +125,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "variants", nargs="*", default=NAMES, metavar="VARIANT", help=f"of {', '.join(NAMES)} (default: all)"
+        "variants",
+        nargs="*",
+        default=NAMES[:-1],
+        metavar="VARIANT",
+        help=f"of {', '.join(NAMES)} (default: all but the last)",
     )
     parser.add_argument("--pairs", type=int, default=200, help="sampled pairs (default: 200)")
     parser.add_argument("--output", type=Path, default=Path("results/variants.jsonl"))

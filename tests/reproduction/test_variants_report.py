@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from mfs_lib.deploy.formats import format_named
 from mfs_lib.reproduction.sampled_pairs import draw_pairs
 from mfs_lib.reproduction.variants_report import (
+    BFLOAT,
     HALF_MASK,
     NAMES,
     calibration_faces,
@@ -22,7 +25,7 @@ from mfs_lib.weights.shipped import load_student
 def test_variants_swap_and_differ_as_they_should() -> None:
     student = load_student()
     pairs, faces = draw_pairs(2, student.crop_size, 1), calibration_faces(student.crop_size, 4)
-    swaps = {name: variant_swaps(student, pairs, name, faces) for name in NAMES}
+    swaps = {name: variant_swaps(student, pairs, name, faces) for name in NAMES if name != BFLOAT}
     with torch.no_grad():
         wanted = student.network(pairs.target, pairs.identity).result
     reference, size = swaps["float32"]
@@ -50,3 +53,14 @@ def test_a_report_is_a_record_for_each(tmp_path: Path) -> None:
     assert record.experiment == "variants/float16"
     assert record.metric("retrieval").n == 3
     assert "float16" in said[0] and "swapped" in said[0]
+
+
+def test_bfloat16_by_openvino() -> None:
+    form = format_named("openvino-bf16")
+    if not form.installed() or form.obstacle:
+        pytest.skip("OpenVINO isn't installed, or the processor has no bfloat16")
+    student = load_student()
+    pairs = draw_pairs(1, student.crop_size, 1)
+    exact, rough = (variant_swaps(student, pairs, name, [])[0] for name in ("float32", BFLOAT))
+    assert 1e-4 < (exact - rough).abs().max() < form.tolerance
+    assert (rough - pairs.target).abs().mean() > 0.01

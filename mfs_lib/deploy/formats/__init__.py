@@ -3,7 +3,7 @@
 | format     | runtime            | converted from    | float16 variant        | notes in the file            |
 |------------|--------------------|-------------------|------------------------|------------------------------|
 | onnx       | ONNX Runtime       | torch.export      |                        | metadata                     |
-| openvino   | OpenVINO           | our ONNX          | stored                 | runtime information          |
+| openvino   | OpenVINO           | our ONNX          | stored; also bfloat16  | runtime information          |
 | ncnn       | ncnn               | a trace, by PNNX  | stored and computed    | no place                     |
 | mnn        | MNN                | our ONNX          | stored                 | bizCode                      |
 | executorch | ExecuTorch         | torch.export      |                        | constant methods             |
