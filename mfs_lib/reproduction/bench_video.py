@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from mfs_lib.deploy.baking import bake, crop_size, load_frame
 from mfs_lib.deploy.benchmark import Candidate, Entry
-from mfs_lib.deploy.sessions import RUNTIME
+from mfs_lib.deploy.sessions import RUNTIME, open_session, runner
 from mfs_lib.errors import InputError
-from mfs_lib.faces.alignment import TEMPLATE, align, fit_similarity, halved
+from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, align, arcface_pixels, fit_similarity, halved
 from mfs_lib.faces.morphable import MorphableWorld
 from mfs_lib.faces.morphable.clips import Clip
 from mfs_lib.swapping.frames import ArrayFrame
 from mfs_lib.swapping.paste import crop_region, paste
-from mfs_lib.swapping.portable import DETECTOR, PortablePerson, PortableSwapper, swap_face
+from mfs_lib.swapping.portable import DETECTOR, FRAME, SOURCE, PortablePerson, PortableSwapper, swap_face
 from mfs_lib.swapping.tracking import FaceTracker
 from mfs_lib.swapping.video import swap_video
 from mfs_lib.swapping.video_io import VideoReader, planes_of
@@ -68,16 +69,28 @@ class Scene:
 
 
 def stage_candidates(scene: Scene) -> Iterator[Candidate]:
-    """Each stage of a frame, and once the source's, on one thread."""
+    """Each stage of a frame, a change of the person, and all that a new picture of a person takes; on one thread."""
     world = MorphableWorld.load()
 
     def stage(name: str, resolution: str, run: Callable[[], Any]) -> Candidate:
         return Candidate(name=name, runtime=RUNTIME, threads=1, resolution=resolution, run=run, kind="stage")
 
+    yield stage("identity", f"{ARCFACE_SIZE}x{ARCFACE_SIZE}", _identity_switch(scene))
     yield stage("new-person", "640x640", lambda: scene.swapper.prepare(scene.portrait))
     for width, height in SIZES:
         clip = Clip(world, seed=CLIP_SEED, frames=_STILLS, width=width, height=height, rate=RATE)
         yield from _frame_stages(scene, [frame.image for frame in clip.frames()], f"{width}x{height}", stage)
+
+
+def _identity_switch(scene: Scene) -> Callable[[], PortablePerson]:
+    """From a recogniser's view of a face to that person's opened network: identity network, injection, baking."""
+    source, frame = runner(open_session(scene.bundle / SOURCE)), load_frame(scene.bundle / FRAME)
+    points = scene.swapper.detector.detect(scene.portrait)[0].points
+    size = crop_size(frame)
+    crop = align(scene.portrait, fit_similarity(points, TEMPLATE * size), size)
+    view = arcface_pixels(crop.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)[None]
+    face = {"face": np.ascontiguousarray(view)}
+    return lambda: PortablePerson.from_model(bake(frame, source(face)).SerializeToString())
 
 
 def _frame_stages(
@@ -220,7 +233,7 @@ bundle, source, target, output = map(Path, sys.argv[1:])
 """
 _SWAPPER = """
 from mfs_lib.swapping.frames import PlanarFrame
-from mfs_lib.swapping.portable import DETECTOR, PortablePerson, swap_face
+from mfs_lib.swapping.portable import DETECTOR, FRAME, SOURCE, PortablePerson, swap_face
 from mfs_lib.swapping.tracking import FaceTracker
 person, tracker = PortablePerson.from_model(source.read_bytes()), FaceTracker(model=bundle / DETECTOR)
 for path in sorted(target.iterdir()):

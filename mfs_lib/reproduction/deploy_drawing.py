@@ -13,6 +13,8 @@ from mfs_lib.errors import InputError
 from mfs_lib.figures import COLOURS, image_grid
 from mfs_lib.results import Record
 
+_MARKERS = "osD^vPX*"
+
 STAGES = ("track", "align", "swap", "paste")
 """Stages of a frame in the order in which they run; "search" runs only now and then."""
 
@@ -32,21 +34,22 @@ def roofline(entries: Mapping[str, Record], titles: Mapping[str, str]) -> Figure
         raise InputError(f"there is no record of {', '.join(missing)}: run mfs bench with --record")
     giga = np.array([entries[name].metric("mac").value / 1e9 for name in titles])
     times = np.array([entries[name].metric("median_ms").value for name in titles])
-    figure = Figure(figsize=(7.2, 4.4))
+    figure = Figure(figsize=(7.2, 4.6))
     axes = figure.subplots()
     span = np.array([giga.min() / 3, giga.max() * 3])
+    low, high = times.min() / 3, times.max() * 3
     for speed in (10, 30, 100, 300):
         axes.plot(span, 1e3 * span / speed, color="0.8", linewidth=0.8, zorder=0)
-        axes.annotate(
-            f"{speed} G MAC/s", (span[1], 1e3 * span[1] / speed), fontsize=7, color="0.4", ha="right", va="bottom"
-        )
+        top = min(high * speed / 1e3, span[1]) / 1.3  # where the line leaves the picture
+        axes.annotate(f"{speed} G MAC/s", (top, 1e3 * top / speed), fontsize=7, color="0.4", ha="right", va="bottom")
     for place, (title, x, y) in enumerate(zip(titles.values(), giga, times, strict=True)):
-        axes.plot(x, y, "o", color=COLOURS[place % len(COLOURS)], markersize=7)
-        axes.annotate(title, (x, y), (7, -3), textcoords="offset points", fontsize=8)
+        look = {"color": COLOURS[place % len(COLOURS)], "marker": _MARKERS[place % len(_MARKERS)]}
+        axes.plot(x, y, markersize=8, linestyle="none", label=title, markeredgecolor="white", **look)
     axes.set(
         xscale="log", yscale="log", xlabel="G MAC of a frame", ylabel="ms of a frame, one thread", xlim=tuple(span)
     )
-    axes.set_ylim(times.min() / 3, times.max() * 3)
+    axes.set_ylim(low, high)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 

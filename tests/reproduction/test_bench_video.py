@@ -25,8 +25,9 @@ def test_every_stage_runs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(bench_video, "_STILLS", 2)
     found = {candidate.name: candidate for candidate in stage_candidates(scene)}
     stages = ("search", "track", "align", "swap", "paste", "frame")
-    assert set(found) == {"new-person", *(f"{stage}-320x180" for stage in stages)}
+    assert set(found) == {"identity", "new-person", *(f"{stage}-320x180" for stage in stages)}
     assert all(candidate.kind == "stage" for candidate in found.values())
+    assert found["identity"].run().crop_size == scene.person.crop_size
     assert found["track-320x180"].run() and found["frame-320x180"].run()
 
 
