@@ -43,8 +43,8 @@ def roofline(entries: Mapping[str, Record], titles: Mapping[str, str]) -> Figure
         top = min(high * speed / 1e3, span[1]) / 1.3  # where the line leaves the picture
         axes.annotate(f"{speed} G MAC/s", (top, 1e3 * top / speed), fontsize=7, color="0.4", ha="right", va="bottom")
     for place, (title, x, y) in enumerate(zip(titles.values(), giga, times, strict=True)):
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": _MARKERS[place % len(_MARKERS)]}
-        axes.plot(x, y, markersize=8, linestyle="none", label=title, markeredgecolor="white", **look)
+        marker, colour = _MARKERS[place % len(_MARKERS)], COLOURS[place % len(COLOURS)]
+        axes.plot(x, y, marker, color=colour, markersize=8, label=title, markeredgecolor="white")
     axes.set(
         xscale="log", yscale="log", xlabel="G MAC of a frame", ylabel="ms of a frame, one thread", xlim=tuple(span)
     )
