@@ -13,7 +13,7 @@ from mfs_lib.errors import InputError
 from mfs_lib.figures import COLOURS, image_grid
 from mfs_lib.results import Record
 
-_MARKERS = "osD^vPX*"
+_MARKERS = "osD^vPXp"
 
 STAGES = ("track", "align", "swap", "paste")
 """Stages of a frame in the order in which they run; "search" runs only now and then."""
@@ -40,11 +40,11 @@ def roofline(entries: Mapping[str, Record], titles: Mapping[str, str]) -> Figure
     low, high = times.min() / 3, times.max() * 3
     for speed in (10, 30, 100, 300):
         axes.plot(span, 1e3 * span / speed, color="0.8", linewidth=0.8, zorder=0)
-        top = min(high * speed / 1e3, span[1]) / 1.3  # where the line leaves the picture
-        axes.annotate(f"{speed} G MAC/s", (top, 1e3 * top / speed), fontsize=7, color="0.4", ha="right", va="bottom")
+        start = 1.15 * max(low * speed / 1e3, span[0])  # where the line enters the picture
+        axes.annotate(f"{speed} G MAC/s", (start, 1e3 * start / speed), fontsize=7, color="0.4", va="top")
     for place, (title, x, y) in enumerate(zip(titles.values(), giga, times, strict=True)):
         marker, colour = _MARKERS[place % len(_MARKERS)], COLOURS[place % len(COLOURS)]
-        axes.plot(x, y, marker, color=colour, markersize=8, label=title, markeredgecolor="white")
+        axes.plot(x, y, marker, color=colour, markersize=9, label=title, markeredgecolor="white")
     axes.set(
         xscale="log", yscale="log", xlabel="G MAC of a frame", ylabel="ms of a frame, one thread", xlim=tuple(span)
     )
