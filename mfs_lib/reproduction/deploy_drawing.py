@@ -40,8 +40,8 @@ def roofline(entries: Mapping[str, Record], titles: Mapping[str, str]) -> Figure
     low, high = times.min() / 3, times.max() * 3
     for speed in (10, 30, 100, 300):
         axes.plot(span, 1e3 * span / speed, color="0.8", linewidth=0.8, zorder=0)
-        start = 1.15 * max(low * speed / 1e3, span[0])  # where the line enters the picture
-        axes.annotate(f"{speed} G MAC/s", (start, 1e3 * start / speed), fontsize=7, color="0.4", va="top")
+        middle = np.sqrt(span.prod())  # small networks lie to its left, large ones to its right
+        axes.annotate(f"{speed} G MAC/s", (middle, 1e3 * middle / speed), fontsize=7, color="0.4", va="top")
     for place, (title, x, y) in enumerate(zip(titles.values(), giga, times, strict=True)):
         marker, colour = _MARKERS[place % len(_MARKERS)], COLOURS[place % len(COLOURS)]
         axes.plot(x, y, marker, color=colour, markersize=9, label=title, markeredgecolor="white")
