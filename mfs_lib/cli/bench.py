@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mfs_lib.cli.arguments import count
+
 
 def add_bench(commands: Any) -> argparse.ArgumentParser:
     """The parser of `mfs bench`."""
@@ -22,8 +24,8 @@ def add_bench(commands: Any) -> argparse.ArgumentParser:
     bench.add_argument(
         "--threads", type=_counts, default=(1, 2), metavar="N,N", help="threads of the networks (default: 1,2)"
     )
-    bench.add_argument("--rounds", type=_count, default=30, metavar="N", help="turns of each entry (default: 30)")
-    bench.add_argument("--frames", type=_count, default=150, metavar="N", help="frames of each video (default: 150)")
+    bench.add_argument("--rounds", type=count, default=30, metavar="N", help="turns of each entry (default: 30)")
+    bench.add_argument("--frames", type=count, default=150, metavar="N", help="frames of each video (default: 150)")
     bench.add_argument("--no-peers", action="store_true", help="leave the other systems' networks out")
     bench.add_argument(
         "--record", type=Path, metavar="FILE", help="append what was measured to a JSON-lines file of records"
@@ -32,16 +34,9 @@ def add_bench(commands: Any) -> argparse.ArgumentParser:
     return bench
 
 
-def _count(text: str) -> int:
-    """A whole number from 1."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
 def _counts(text: str) -> tuple[int, ...]:
     """Whole numbers from 1, parted by commas."""
-    return tuple(_count(part.strip()) for part in text.split(","))
+    return tuple(count(part.strip()) for part in text.split(","))
 
 
 def run_bench_command(args: argparse.Namespace) -> dict[str, Any]:

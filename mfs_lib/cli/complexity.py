@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mfs_lib.cli.arguments import count
+
 
 def add_complexity(commands: Any) -> argparse.ArgumentParser:
     """The parser of `mfs complexity`."""
@@ -24,7 +26,7 @@ def add_complexity(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--latency",
         nargs="?",
-        type=_rounds,
+        type=count,
         const=3,
         metavar="ROUNDS",
         help="also measure the time of a frame (default: 3 rounds)",
@@ -37,13 +39,6 @@ def add_complexity(commands: Any) -> argparse.ArgumentParser:
     )
     parser.set_defaults(run=run_complexity)
     return parser
-
-
-def _rounds(text: str) -> int:
-    """A number from 1."""
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
 
 
 def run_complexity(args: argparse.Namespace) -> dict[str, Any]:

@@ -199,11 +199,12 @@ def _export_folder(args: argparse.Namespace) -> dict[str, Any]:
         raise OutputError(f"{args.output} is a file, and {args.format} needs a folder: choose another name")
     names = BUNDLE_FILES if bundle else TWO_FILES
     _refuse_overwriting(tuple(args.output / name for name in names), force=args.force)
+    from mfs_lib.swapping.bundle import bundle_parts, exported_parts
     from mfs_lib.swapping.parts import load_networks
     from mfs_lib.weights.registry import fetch
 
     networks = load_networks(args.weights)
-    parts = _parts(networks, args.size, bundle=bundle)
+    parts = (bundle_parts if bundle else exported_parts)(networks, args.size)
     layout: Layout = args.layout or "packed"
     if bundle:
         files = write_bundle(args.output, parts, fetch("yunet"), layout=layout)
@@ -212,29 +213,6 @@ def _export_folder(args: argparse.Namespace) -> dict[str, Any]:
         files = write_two_file(args.output, parts, layout=layout, outputs=args.outputs, notes=notes)
     parity = _pair_parity(args.output, networks, parts, args.format, layout) if args.parity else None
     return {**_report(args, _TITLES[args.format], files, layout, parts.size, parity), "notes": []}
-
-
-def _parts(networks: Networks, size: int | None, *, bundle: bool) -> Parts:
-    """The networks with what a host must know of their crop; a bundle is for our template alone."""
-    import numpy as np
-
-    from mfs_lib.deploy.onnx import FACE_SIZE
-    from mfs_lib.deploy.two_file import Parts
-    from mfs_lib.faces.alignment import arcface_matrix
-    from mfs_lib.swapping.bundle import bundle_parts
-    from mfs_lib.swapping.recipe import OUR_TEMPLATE
-
-    if bundle:
-        bundle_parts(networks)  # refuses the others
-    side, scale = size or networks.crop_size, FACE_SIZE / (size or networks.crop_size)
-    whole = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]])
-    return Parts(
-        identity=networks.identity,
-        student=networks.student,
-        size=side,
-        points=networks.template.points,
-        face_from_crop=arcface_matrix(side) if networks.template is OUR_TEMPLATE else whole,
-    )
 
 
 def _pair_parity(folder: Path, networks: Networks, parts: Parts, name: str, layout: str) -> ParityReport:

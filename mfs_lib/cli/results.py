@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfs_lib.cli.arguments import count
 from mfs_lib.errors import InputError, MfsError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def add_results(commands: Any) -> argparse.ArgumentParser:
 def _add_places(parser: argparse.ArgumentParser) -> None:
     """Options about files and processes."""
     parser.add_argument(
-        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="runs at once (default: one for each core)"
+        "--jobs", type=count, default=os.cpu_count() or 1, metavar="N", help="runs at once (default: one for each core)"
     )
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help=f"records (default: {_RECORDED}; of smoke {_SMOKE})"
@@ -63,13 +64,6 @@ def _seed(text: str) -> int:
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-
-
-def _jobs(text: str) -> int:
-    """A number from 1."""
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
 
 
 def run_results(args: argparse.Namespace) -> dict[str, Any]:

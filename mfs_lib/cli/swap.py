@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfs_lib.errors import InputError, OutputError
+from mfs_lib.cli.arguments import refuse_overwriting_inputs
+from mfs_lib.errors import InputError
 
 if TYPE_CHECKING:
     from mfs_lib.swapping import SwapResult
@@ -99,7 +100,7 @@ def run_swap(args: argparse.Namespace) -> dict[str, Any]:
     # Everything that can be known to fail is checked before the networks are loaded.
     check_output(args.output)
     if not args.force:
-        _refuse_overwriting_inputs(args)
+        refuse_overwriting_inputs(args)
     _check_device(args.device)
     from mfs_lib.swapping import Swapper
     from mfs_lib.swapping.recipe import check_detail
@@ -109,14 +110,6 @@ def run_swap(args: argparse.Namespace) -> dict[str, Any]:
     result = swapper.swap(args.source, args.target, args.face, detail=args.detail)
     written = result.save(args.output, label=args.label)
     return _report(args, result, written, time.perf_counter() - start)
-
-
-def _refuse_overwriting_inputs(args: argparse.Namespace) -> None:
-    """The output must not be one of the inputs, by whatever name or link."""
-    for role in ("source", "target"):
-        file: Path = getattr(args, role)
-        if args.output.exists() and file.exists() and os.path.samefile(args.output, file):
-            raise OutputError(f"the output {args.output} is the {role} itself: choose another name, or add --force")
 
 
 def _check_device(name: str) -> None:

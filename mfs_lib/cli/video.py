@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfs_lib.errors import OutputError
+from mfs_lib.cli.arguments import count, refuse_overwriting_inputs
 
 if TYPE_CHECKING:
     from mfs_lib.swapping.video import VideoReport
@@ -34,7 +34,7 @@ def add_video(commands: Any) -> argparse.ArgumentParser:
         "--face", choices=("largest", "all"), default="largest", help="which faces are replaced (default: largest)"
     )
     video.add_argument("--label", action="store_true", help="also draw a visible label into every frame")
-    video.add_argument("--max-frames", type=_count, metavar="N", help="stop after N frames")
+    video.add_argument("--max-frames", type=count, metavar="N", help="stop after N frames")
     video.add_argument("--force", action="store_true", help="allow the output to replace the source or target file")
     _add_means(video)
     video.set_defaults(run=run_video)
@@ -69,13 +69,6 @@ def _add_means(video: argparse.ArgumentParser) -> None:
     )
 
 
-def _count(text: str) -> int:
-    """A whole number from 1."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
 def _quality(text: str) -> int:
     """A whole number from 0 to 51."""
     if not (text.isascii() and text.isdigit() and int(text) <= 51):
@@ -98,7 +91,7 @@ def run_video(args: argparse.Namespace) -> dict[str, Any]:
     # Everything that can be known to fail is checked before the networks are loaded.
     check_video_output(args.output)
     if not args.force:
-        _refuse_overwriting_inputs(args)
+        refuse_overwriting_inputs(args)
     with VideoReader(args.target):
         pass
     bundle = _bundle(args)
@@ -122,14 +115,6 @@ def _bundle(args: argparse.Namespace) -> Path:
     from mfs_lib.swapping.bundle import default_bundle
 
     return default_bundle(args.weights)
-
-
-def _refuse_overwriting_inputs(args: argparse.Namespace) -> None:
-    """The output must not be one of the inputs, by whatever name or link."""
-    for role in ("source", "target"):
-        file: Path = getattr(args, role)
-        if args.output.exists() and file.exists() and os.path.samefile(args.output, file):
-            raise OutputError(f"the output {args.output} is the {role} itself: choose another name, or add --force")
 
 
 class _Bar:

@@ -35,8 +35,8 @@ from mfs_lib.deploy.baking import bake
 from mfs_lib.deploy.browser_people import PEOPLE, PICTURES, Sampled, picture, portraits
 from mfs_lib.deploy.browser_quality import coarse_cost
 from mfs_lib.deploy.browser_weights import coarse_weights, packed, plain_detector
-from mfs_lib.deploy.frame import OpenFrame, person_weights
-from mfs_lib.deploy.onnx import FACE_SIZE, frame_model, source_model
+from mfs_lib.deploy.frame import person_weights
+from mfs_lib.deploy.onnx import pair_models
 from mfs_lib.deploy.quantise import quantised
 from mfs_lib.deploy.sessions import open_session
 from mfs_lib.faces.alignment import ARCFACE_SIZE, TEMPLATE, arcface_matrix, arcface_view
@@ -70,12 +70,9 @@ def write_browser_files(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-@torch.no_grad()
 def source_and_frame(sface: SFace, student: Student) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The two graphs of the full path, in float32 and in the layout of few steps (see `frame`)."""
-    static = student.network.specialise(sface(torch.zeros(1, 3, FACE_SIZE, FACE_SIZE)))
-    source = source_model(sface, student.network, names=OpenFrame(static, layout="folded").names)
-    return source, frame_model(static, size=student.crop_size, layout="folded")
+    return pair_models(sface, student.network, size=student.crop_size, layout="folded")
 
 
 def _write_all(folder: Path) -> dict[str, Any]:

@@ -79,9 +79,8 @@ def injected_weights(weights: IdnWeights) -> tuple[Tensor, ...]:
 
 def _joins(static: StaticSwapper) -> list[int | None]:
     """For each decoder layer, which encoder features join its output (see `decoder_joins`)."""
-    places = [torch.tensor(index) for index in range(len(static.idn.encoder))]
-    joins = decoder_joins(places, architecture=static.idn.architecture, first_skip=static.idn.first_skip)
-    return [None if place is None else int(place) for place in joins]
+    places = list(range(len(static.idn.encoder)))
+    return decoder_joins(places, architecture=static.idn.architecture, first_skip=static.idn.first_skip)
 
 
 class _Frame(nn.Module):

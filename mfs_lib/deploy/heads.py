@@ -39,10 +39,10 @@ def act(x: Tensor) -> Tensor:
     return functional.leaky_relu(x, SLOPE)
 
 
-def conv(kernel: Kernel) -> nn.Conv2d:
-    """A convolution of stride 1 that keeps the size and holds this kernel."""
+def conv(kernel: Kernel, *, stride: int = 1) -> nn.Conv2d:
+    """A convolution that holds this kernel; it keeps the size, or with stride 2 and a kernel of 4 halves it."""
     outputs, inputs, size, _ = kernel.weight.shape
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    layer = nn.Conv2d(inputs, outputs, size, stride=stride, padding=(size - 1) // 2)
     layer.weight = nn.Parameter(kernel.weight.detach().clone(), requires_grad=False)
     layer.bias = nn.Parameter(kernel.bias.detach().clone(), requires_grad=False)
     return layer

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mfs_lib.deploy.heads import Kernel, SeparableLayer, act, image_kernels, joined_last
+from mfs_lib.deploy.heads import Kernel, SeparableLayer, act, conv, image_kernels, joined_last
 from mfs_lib.networks.common import upsample2x
 from mfs_lib.networks.fusion import FusionMask
 
@@ -66,30 +66,14 @@ def _padded(kernel: Kernel, *, before: int, after: int) -> Kernel:
     return Kernel(weight, functional.pad(kernel.bias, (before, after)))
 
 
-def _strided(kernel: Kernel) -> nn.Conv2d:
-    outputs, inputs, size, _ = kernel.weight.shape
-    return _held(nn.Conv2d(inputs, outputs, size, stride=2, padding=1), kernel)
-
-
-def _same(kernel: Kernel) -> nn.Conv2d:
-    outputs, inputs, size, _ = kernel.weight.shape
-    return _held(nn.Conv2d(inputs, outputs, size, padding=size // 2), kernel)
-
-
-def _held(layer: nn.Conv2d, kernel: Kernel) -> nn.Conv2d:
-    layer.weight = nn.Parameter(kernel.weight.detach().clone(), requires_grad=False)
-    layer.bias = nn.Parameter(kernel.bias.detach().clone(), requires_grad=False)
-    return layer
-
-
 class PackedImageHead(nn.Module):
     """The image head alone, in phases: for where the mask is no part of full resolution."""
 
     def __init__(self, final: nn.Sequential) -> None:
         super().__init__()
         squeeze, middle, last = image_kernels(final)
-        self.squeeze = _same(squeeze)
-        self.middle, self.last = _strided(to_phases(middle)), _same(between_phases(last))
+        self.squeeze = conv(squeeze)
+        self.middle, self.last = conv(to_phases(middle), stride=2), conv(between_phases(last))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,h,w) -> (B,3,2h,2w) in [0,1]."""
@@ -108,23 +92,21 @@ class PackedHeads(nn.Module):
         self.mask_layers = nn.Sequential(*(SeparableLayer(layer, grow=True) for layer in layers))
         mask_width = self._make_room(squeeze)
         mask_last = cast(nn.Conv2d, fusion.layers[-1])
-        self.image_middle = _strided(to_phases(middle))
-        self.mask_middle = _strided(to_phases(joined_last(final_layer)))
+        self.image_middle = conv(to_phases(middle), stride=2)
+        self.mask_middle = conv(to_phases(joined_last(final_layer)), stride=2)
         image_out = between_phases(last)
         mask_out = between_phases(Kernel(mask_last.weight.detach(), cast(Tensor, mask_last.bias).detach()))
         outputs = image_out.weight.shape[0]
-        self.image_last = _same(_padded(image_out, before=0, after=mask_out.weight.shape[0]))
-        self.mask_last = _same(_padded(mask_out, before=outputs, after=0))
-        self.squeeze = _held(
-            nn.Conv2d(squeeze.weight.shape[1], self.width + mask_width, 1), _padded(squeeze, before=0, after=mask_width)
-        )
+        self.image_last = conv(_padded(image_out, before=0, after=mask_out.weight.shape[0]))
+        self.mask_last = conv(_padded(mask_out, before=outputs, after=0))
+        self.squeeze = conv(_padded(squeeze, before=0, after=mask_width))
 
     def _make_room(self, squeeze: Kernel) -> int:
         """Shift the outputs of the mask's last layer behind the image's; returns how many they are."""
         layer = cast(SeparableLayer, self.mask_layers[-1])
         old = layer.pointwise
         kernel = _padded(Kernel(old.weight, cast(Tensor, old.bias)), before=squeeze.weight.shape[0], after=0)
-        layer.pointwise = _held(nn.Conv2d(old.in_channels, kernel.weight.shape[0], 1), kernel)
+        layer.pointwise = conv(kernel)
         return old.out_channels
 
     def forward(self, x: Tensor, deepest: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ options of the ablation leave its size alone.
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,8 @@ from mfs_lib.networks.common import SLOPE, Upsample2x
 from mfs_lib.networks.depthwise import Backend, depthwise_grouped, upsample, upsample_depthwise
 from mfs_lib.networks.injection import Architecture, IdnWeights, LayerWeights, layer_channels
 from mfs_lib.networks.pointwise import Pointwise, static_pointwise
+
+Feature = TypeVar("Feature")
 
 STRIDE = 32
 """Height and width of a target must be multiples of this."""
@@ -99,10 +101,10 @@ def injected_layer(x: Tensor, weights: LayerWeights, *, up: bool = False, backen
     return functional.leaky_relu(weights.pointwise.run(x), SLOPE)
 
 
-def decoder_joins(features: list[Tensor], *, architecture: Architecture, first_skip: bool) -> list[Tensor | None]:
+def decoder_joins(features: list[Feature], *, architecture: Architecture, first_skip: bool) -> list[Feature | None]:
     """The encoder features that join the output of each decoder layer, D0's first.
 
-    `features` are those of all encoder layers. The release never uses the shallowest again; `first_skip` does.
+    `features` are those of all encoder layers, or their numbers. The release never uses the shallowest again; `first_skip` does.
     """
     if architecture == "autoencoder":
         return [None] * (len(features) - 1)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from tabulate import tabulate
 from torch import Tensor
@@ -32,6 +31,7 @@ from mfs_lib.deploy.bench_networks import (
     student_networks,
 )
 from mfs_lib.deploy.benchmark import RELEASED, Candidate, Entry, interleaved
+from mfs_lib.deploy.parity import sampled_faces
 from mfs_lib.errors import InputError
 from mfs_lib.faces.alignment import arcface_view
 from mfs_lib.faces.morphable import MorphableWorld
@@ -96,12 +96,15 @@ class Bench:
         return "\n".join(lines)
 
 
+def sampled_pictures(size: int) -> tuple[Tensor, Tensor]:
+    """A sampled source (1,3,128,128) and a sampled target (1,3,size,size)."""
+    generator, world = torch.Generator().manual_seed(PEOPLE_SEED), MorphableWorld.load()
+    return world.sample(1, generator, size=128).image, world.sample(1, generator, size=size).image
+
+
 def sampled_person(size: int) -> tuple[StaticSwapper, Tensor]:
     """The shipped student specialised for a sampled person, and a sampled target (1,3,size,size)."""
-    generator = torch.Generator().manual_seed(PEOPLE_SEED)
-    world = MorphableWorld.load()
-    source = world.sample(1, generator, size=128).image
-    target = world.sample(1, generator, size=size).image
+    source, target = sampled_pictures(size)
     with torch.no_grad():
         return load_student().network.specialise(load_sface()(arcface_view(source))), target
 
@@ -110,22 +113,18 @@ def network_candidates(threads: Sequence[int], folder: Path, *, peers: bool = Tr
     """All networks, whose files of other runtimes are written to `folder`; "released" runs on one thread at 224."""
     student_size = load_student().crop_size
     trained, small = sampled_person(student_size)
-    static = release_like(trained)
+    static, targets = release_like(trained), {size: sampled_pictures(size)[1] for size in SIZES}
     for count in threads:
         suffix = "" if count == 1 else f"-{count}-threads"
         for size in SIZES:
             named = suffix if size == SIZES[0] else f"-{size}{suffix}"
-            yield from our_networks(static, sampled_person(size)[1], count, suffix=named)
+            yield from our_networks(static, targets[size], count, suffix=named)
         yield from student_networks(trained, small, count, suffix=suffix)
-    yield from quantised_students(trained, small, calibration=_faces(student_size))
-    yield from runtime_networks(static, sampled_person(SIZES[0])[1], folder)
+    faces = [face.numpy() for face in sampled_faces(24, size=student_size, seed=PEOPLE_SEED + 1).split(1)]  # type: ignore[no-untyped-call]
+    yield from quantised_students(trained, small, calibration=faces)
+    yield from runtime_networks(static, targets[SIZES[0]], folder)
     if peers:
         yield from peer_networks(1)
-
-
-def _faces(size: int) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    generator = torch.Generator().manual_seed(PEOPLE_SEED + 1)
-    return [face[None].numpy() for face in MorphableWorld.load().sample(24, generator, size=size).image]
 
 
 def run_bench(
@@ -166,7 +165,7 @@ def run_bench(
 
 def record_bench(bench: Bench, path: Path, *, rounds: int, wall_seconds: float) -> None:
     """Append a record `bench/NAME` for each entry, and `bench/memory`."""
-    protocol = f"{len(bench.entries)} entries of one run take turns in {rounds} rounds, on {bench.processor}"
+    protocol = f"{len(bench.entries)} entries of one run, those of a kind taking turns in {rounds} rounds, on {bench.processor}"
     for entry in bench.entries:
         append_record(path, _record(entry.name, _metrics(entry, protocol), wall_seconds))
     if bench.memory is not None:

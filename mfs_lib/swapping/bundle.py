@@ -8,7 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from mfs_lib import __version__
+from mfs_lib.deploy.onnx import FACE_SIZE
 from mfs_lib.deploy.two_file import BUNDLE_FILES, Parts, write_bundle
 from mfs_lib.errors import ConfigError
 from mfs_lib.faces.alignment import arcface_matrix
@@ -18,18 +21,26 @@ from mfs_lib.weights.registry import cache_folder, fetch
 from mfs_lib.weights.shipped import student_path
 
 
-def bundle_parts(networks: Networks) -> Parts:
-    """What a bundle is made of.
+def exported_parts(networks: Networks, size: int | None = None) -> Parts:
+    """The networks with what a host must know of their crop, whose side is `size` (default: what they were trained on)."""
+    side = size or networks.crop_size
+    scale = FACE_SIZE / side
+    whole = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]])  # the release's view: the crop itself
+    return Parts(
+        identity=networks.identity, student=networks.student, size=side, points=networks.template.points,
+        face_from_crop=arcface_matrix(side) if networks.template is OUR_TEMPLATE else whole,
+    )  # fmt: skip
+
+
+def bundle_parts(networks: Networks, size: int | None = None) -> Parts:
+    """`exported_parts` for a bundle.
 
     Raises:
         ConfigError: networks of another template than ours, or whose person isn't in their kernels alone.
     """
     if networks.template is not OUR_TEMPLATE or networks.student.config.pointwise != "modulated":
         raise ConfigError("only students of our template with modulated pointwise layers have a bundle")
-    return Parts(
-        identity=networks.identity, student=networks.student, size=networks.crop_size,
-        points=networks.template.points, face_from_crop=arcface_matrix(networks.crop_size),
-    )  # fmt: skip
+    return exported_parts(networks, size)
 
 
 def default_bundle(weights: str | os.PathLike[str] = "default") -> Path:

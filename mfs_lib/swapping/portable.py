@@ -162,12 +162,6 @@ class PortableSwapper:
         crop = align(picture.pixels, fit_similarity(faces[0].points, TEMPLATE * size), size)
         return bake(frame, self._weights(crop, apart=apart)).SerializeToString(), tuple(notes)
 
-    def crop_size(self) -> int:
-        """Side of the frame graph's crop in pixels, read without running it."""
-        from mfs_lib.deploy.baking import crop_size, load_frame
-
-        return crop_size(load_frame(self.frame))
-
     def _weights(self, crop: UInt8Image, *, apart: bool) -> dict[str, FloatImage]:
         """One person's weights by name, from the aligned source crop."""
         view = arcface_pixels(crop.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)[None]

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mfs_lib.deploy.baking import bake, load_frame
+from mfs_lib.deploy.baking import bake, crop_size, load_frame
 from mfs_lib.errors import OutputError
 from mfs_lib.faces.alignment import TEMPLATE, align, arcface_pixels, fit_similarity
 from mfs_lib.faces.detection import FaceDetector
@@ -41,7 +41,7 @@ from mfs_lib.swapping.portable import (
     FRAME,
     SOURCE,
     PortablePerson,
-    PortableSwapper,
+    check_bundle,
 )
 from mfs_lib.swapping.provenance import swap_xmp
 from mfs_lib.swapping.source_process import source_weights
@@ -86,7 +86,7 @@ class _Reference:
 
     def __init__(self, folder: Path, bundle: Path) -> None:
         self.folder, self.bundle = folder, bundle
-        self.swapper = PortableSwapper.load(bundle)
+        check_bundle(bundle)
         self.detector = FaceDetector(model=bundle / DETECTOR)
         self.files: list[dict[str, Any]] = []
         self.facts: dict[str, Any] = {}
@@ -98,7 +98,8 @@ class _Reference:
             Clip(world, seed=seed, frames=1, width=SIDE, height=SIDE).frame(0).image
             for seed in (SOURCE_SEED, PICTURE_SEED)
         )
-        size = self.swapper.crop_size()
+        frame = load_frame(self.bundle / FRAME)
+        size = crop_size(frame)
         self._picture("source", source, "the source's picture")
         crop = self._crop("source", source, size)
         self._picture("source_crop", crop, "its aligned crop")
@@ -109,7 +110,7 @@ class _Reference:
         for name, value in weights.items():
             self._tensor(f"weights/{name}", value, "a weight that source.onnx makes of the face", _WEIGHT)
         self._picture("picture", picture, "the picture that is swapped")
-        person = PortablePerson.from_model(bake(load_frame(self.bundle / FRAME), weights).SerializeToString())
+        person = PortablePerson.from_model(bake(frame, weights).SerializeToString())
         swapped = self._frame(person, picture, self._crop("picture", picture, size))
         self._picture("swapped", swapped, "the picture with the face put back", tolerance=_PIXEL, marked=True)
         text = json.dumps({"format": "little-endian float32, no header", **self.facts, "files": self.files}, indent=1)
